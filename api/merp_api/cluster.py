@@ -1,0 +1,141 @@
+"""The API server, as the gateway uses it: every call carries the token of whoever called the gateway."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, Final
+
+from merp_crds.names import FIELD_MANAGER_API, GROUP, SCHEDULED_JOBS
+from merp_kube.client import MERGE_PATCH, PAGE_SIZE, ApiError, Client, Json, Unreachable
+from merp_kube.paths import JOB_RUN, SCHEDULED_JOB
+
+_REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+# What is sent and not known to the schema is an error, never silently dropped.
+_WRITE: Final = {"fieldManager": FIELD_MANAGER_API, "fieldValidation": "Strict"}
+# Seconds. A probe of the kubelet waits for one.
+_PROBE_SECONDS: Final = 0.8
+# Pages of requests looked through for an execution that is not recorded yet.
+_RUN_PAGES: Final = 10
+
+
+class Cluster:
+    """Objects of the scheduler and the caller's rights. Everything raises ApiError and Unreachable as they come."""
+
+    def __init__(self, client: Client) -> None:
+        """`client` must hold no credentials."""
+        self._client = client
+
+    async def close(self) -> None:
+        """End every connection."""
+        await self._client.close()
+
+    async def reachable(self) -> bool:
+        """Whether the API server answers at all, also if all it says to a stranger is no."""
+        try:
+            await self._client.call("GET", "/version", seconds=_PROBE_SECONDS)
+        except ApiError as error:
+            return error.status < 500
+        except Unreachable:
+            return False
+        return True
+
+    async def user(self, token: str) -> str:
+        """The name of whoever the token is of."""
+        review = await self._client.call(
+            "POST",
+            _REVIEWS,
+            token=token,
+            body={"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
+        )
+        return str(((review.get("status") or {}).get("userInfo") or {}).get("username") or "")
+
+    async def may_list(self, token: str, namespace: str | None) -> bool:
+        """Whether the token's owner may list ScheduledJobs of a namespace, or of all of them (None)."""
+        attributes = {"verb": "list", "group": GROUP, "resource": SCHEDULED_JOBS}
+        if namespace is not None:
+            attributes["namespace"] = namespace
+        review = await self._client.call(
+            "POST",
+            _ACCESS_REVIEWS,
+            token=token,
+            body={
+                "apiVersion": "authorization.k8s.io/v1",
+                "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": attributes},
+            },
+        )
+        return bool((review.get("status") or {}).get("allowed"))
+
+    async def jobs(self, token: str, namespace: str | None, limit: int, after: str | None) -> Json:
+        """A page of ScheduledJobs, as the API server gives it; `after` is its continue token."""
+        path = SCHEDULED_JOB.all() if namespace is None else SCHEDULED_JOB.of(namespace)
+        query = {"limit": str(limit)} | ({"continue": after} if after else {})
+        return await self._client.call("GET", path, token=token, query=query)
+
+    async def job(self, token: str, namespace: str, name: str) -> Json:
+        """One ScheduledJob."""
+        return await self._client.call("GET", SCHEDULED_JOB.at(namespace, name), token=token)
+
+    async def create_job(self, token: str, job: Json) -> Json:
+        """Create a ScheduledJob and return it as it was stored."""
+        path = SCHEDULED_JOB.of(job["metadata"]["namespace"])
+        return await self._client.call("POST", path, token=token, query=_WRITE, body=job)
+
+    async def replace_job(self, token: str, job: Json) -> Json:
+        """Write a ScheduledJob over the one with its resourceVersion; 409 if that is no longer the newest."""
+        metadata = job["metadata"]
+        path = SCHEDULED_JOB.at(metadata["namespace"], metadata["name"])
+        return await self._client.call("PUT", path, token=token, query=_WRITE, body=job)
+
+    async def patch_job(self, token: str, namespace: str, name: str, patch: Json) -> Json:
+        """Merge a patch into a ScheduledJob."""
+        path = SCHEDULED_JOB.at(namespace, name)
+        return await self._client.call(
+            "PATCH", path, token=token, query=_WRITE, body=patch, content_type=MERGE_PATCH
+        )
+
+    async def delete_job(self, token: str, namespace: str, name: str) -> None:
+        """Delete a ScheduledJob; what it owns is collected afterwards."""
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        await self._client.call("DELETE", SCHEDULED_JOB.at(namespace, name), token=token, body=options)
+
+    async def changes(self, token: str, job: Json, seconds: float) -> AsyncGenerator[Json]:
+        """The newer versions of a ScheduledJob as they come, for at most so long. Close it with aclosing."""
+        metadata = job["metadata"]
+        query = {
+            "watch": "true",
+            "fieldSelector": f"metadata.name={metadata['name']}",
+            "resourceVersion": metadata["resourceVersion"],
+        }
+        lines = self._client.stream(
+            SCHEDULED_JOB.of(metadata["namespace"]), query=query, idle_seconds=seconds, token=token
+        )
+        async with aclosing(lines), asyncio.timeout(seconds):
+            async for line in lines:
+                event = json.loads(line)
+                if event["type"] not in ("ADDED", "MODIFIED"):
+                    return
+                yield event["object"]
+
+    async def create_run(self, token: str, run: Json) -> Json:
+        """Create a JobRun and return it as it was stored."""
+        path = JOB_RUN.of(run["metadata"]["namespace"])
+        return await self._client.call("POST", path, token=token, query=_WRITE, body=run)
+
+    async def run(self, token: str, namespace: str, name: str) -> Json:
+        """One JobRun."""
+        return await self._client.call("GET", JOB_RUN.at(namespace, name), token=token)
+
+    async def runs(self, token: str, namespace: str) -> AsyncGenerator[Json]:
+        """The JobRuns of a namespace, at most five thousand of them. Close it with aclosing."""
+        query = {"limit": str(PAGE_SIZE)}
+        for _ in range(_RUN_PAGES):
+            page: dict[str, Any] = await self._client.call("GET", JOB_RUN.of(namespace), token=token, query=query)
+            for item in page.get("items") or []:
+                yield item
+            after = (page.get("metadata") or {}).get("continue")
+            if not after:
+                return
+            query["continue"] = after

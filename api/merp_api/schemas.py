@@ -1,0 +1,341 @@
+"""The bodies of the REST API: the seed's field names, and what was added beside them."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+
+from merp_api.times import parse_time
+from merp_crds.common import ObjectName, parse_duration
+from merp_crds.names import MAX_NAME_LENGTH
+from merp_crds.reasons import RunState, Trigger, Verdict
+from merp_crds.scheduledjob import MAX_INT32, ConcurrencyPolicy, DependencyCondition, Period, Priority
+
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 500
+# The whole word for "every namespace"; no namespace can have this name.
+ALL_NAMESPACES: Final = "*"
+
+
+class JobType(StrEnum):
+    """What makes a job due."""
+
+    CRON = "cron"
+    INTERVAL = "interval"
+    DATE = "date"
+    DEPENDENCY = "dependency"
+    MANUAL = "manual"
+
+
+class JobStatus(StrEnum):
+    """What a job is doing, in the seed's manner."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    INVALID = "invalid"
+
+
+class Body(BaseModel):
+    """What a client sends: `"60"` is no number, `1.5` no whole one, and unknown fields are refused."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class View(BaseModel):
+    """What a client gets."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+class WindowBody(Body):
+    """Which runs of the upstream count: exactly one of the three."""
+
+    since_last_run: Annotated[Literal[True] | None, Field(description="A run that has not opened this gate yet.")] = (
+        None
+    )
+    within: Annotated[
+        Annotated[str, Field(max_length=28), AfterValidator(_duration)] | None,
+        Field(description="A run whose due time is at most so long before, for example 24h."),
+    ] = None
+    period: Annotated[Period | None, Field(strict=False, description="A run of the same period of the zone.")] = None
+
+
+class DependencyBody(Body):
+    """One upstream job of the same namespace."""
+
+    id: Annotated[ObjectName, Field(max_length=MAX_NAME_LENGTH, description="Id of the upstream job.")]
+    condition: Annotated[DependencyCondition, Field(strict=False, description="How its run has to end.")] = (
+        DependencyCondition.SUCCEEDED
+    )
+    window: Annotated[WindowBody | None, Field(description="Which of its runs count. Default: since_last_run.")] = None
+    latest: Annotated[bool, Field(description="Whether the newest run in the window must meet the condition.")] = False
+
+
+class JobBody(Body):
+    """A job as clients write it. `null` means the default."""
+
+    id: Annotated[
+        ObjectName | None,
+        Field(max_length=MAX_NAME_LENGTH, description="Name of the ScheduledJob. Default: made of func."),
+    ] = None
+    name: Annotated[str, Field(min_length=1, max_length=100, description="Name for people, in any language.")]
+    job_type: Annotated[JobType, Field(strict=False, description="What makes it due.")]
+    func: Annotated[
+        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)] | None,
+        Field(description="Name of a task. null only for a job that already runs an image without a task."),
+    ]
+    cron_expression: Annotated[
+        Annotated[str, Field(min_length=1, max_length=100)] | None,
+        Field(description="Five cron fields, with job_type cron."),
+    ] = None
+    interval_seconds: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_INT32)] | None, Field(description="Seconds, with job_type interval.")
+    ] = None
+    run_date: Annotated[
+        str | None,
+        Field(description="RFC 3339, with job_type date; without an offset it is in the job's time zone."),
+    ] = None
+    args: Annotated[list[Any] | None, Field(max_length=256, description="Positional arguments.")] = None
+    kwargs: Annotated[dict[str, Any] | None, Field(description="Keyword arguments; no passwords.")] = None
+    description: Annotated[
+        Annotated[str, Field(max_length=4096)] | None, Field(description="What it is for.")
+    ] = None
+    time_zone: Annotated[
+        Annotated[str, Field(max_length=64)] | None, Field(description="IANA name. Default: the installation's.")
+    ] = None
+    priority: Annotated[Priority | None, Field(strict=False, description="Default: normal.")] = None
+    depends_on: Annotated[
+        list[DependencyBody] | None, Field(max_length=32, description="Upstream jobs to wait for.")
+    ] = None
+    concurrency_policy: Annotated[
+        ConcurrencyPolicy | None, Field(strict=False, description="While a run is unfinished. Default: Forbid.")
+    ] = None
+    timeout_seconds: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_INT32)] | None, Field(description="Seconds a run may take. Default: any.")
+    ] = None
+    retry_limit: Annotated[
+        Annotated[int, Field(ge=0, le=100)] | None, Field(description="Attempts after the first. Default: 0.")
+    ] = None
+    image: Annotated[
+        Annotated[str, Field(min_length=1, max_length=512)] | None,
+        Field(description="Image with the task. Default: the installation's."),
+    ] = None
+
+
+class PausedView(View):
+    """An operational pause: who, when, why, until when. What nobody wrote is null."""
+
+    by: str | None
+    at: str | None
+    reason: str | None
+    until: str | None
+
+
+class JobView(View):
+    """A job: the seed's fields first. Times have the offset of the job's zone."""
+
+    id: str
+    name: str
+    job_type: JobType
+    func: str | None
+    cron_expression: str | None
+    interval_seconds: int | None
+    run_date: datetime | None
+    args: list[Any]
+    kwargs: dict[str, Any]
+    status: JobStatus
+    next_run_time: datetime | None
+    description: str | None
+    created_at: datetime
+    updated_at: datetime
+    created_by: str
+    time_zone: str | None
+    priority: str
+    depends_on: list[dict[str, Any]]
+    concurrency_policy: str
+    timeout_seconds: int | None
+    retry_limit: int
+    image: str | None
+    namespace: str
+    uid: Annotated[str, Field(description="Of this very job: one made later under its id has another.")]
+    paused: PausedView | None
+    suspended: Annotated[bool, Field(description="Whether the manifest itself declares a pause.")]
+    message: Annotated[str | None, Field(description="What is wrong with it, if its status is invalid.")]
+
+
+# Fields of the answer that are no fields of a request: a client may send back what it got.
+READ_ONLY: Final = frozenset(JobView.model_fields) - frozenset(JobBody.model_fields)
+
+
+class JobList(View):
+    """A page of jobs. `next_cursor` is null on the last one."""
+
+    items: list[JobView]
+    next_cursor: str | None
+
+
+class ExecutionBody(Body):
+    """A run by hand. What is left out is as the job has it."""
+
+    args: Annotated[list[Any] | None, Field(max_length=256, description="Positional arguments.")] = None
+    kwargs: Annotated[dict[str, Any] | None, Field(description="Keyword arguments.")] = None
+    due_time: Annotated[
+        str | None,
+        Field(description="The moment the run stands for, RFC 3339; without an offset in the job's zone. "
+        "Default: now."),
+    ] = None
+    concurrency_policy: Annotated[
+        Literal["Allow"] | None, Field(description="Allow: run beside an unfinished run.")
+    ] = None
+
+
+class PauseBody(Body):
+    """Why and until when."""
+
+    reason: Annotated[Annotated[str, Field(max_length=1024)] | None, Field(description="For people.")] = None
+    until: Annotated[
+        str | None, Field(description="RFC 3339; without an offset in the job's zone. Default: until it is resumed.")
+    ] = None
+
+
+class ExecutionView(View):
+    """A run, or a due time that never became one. Times are UTC."""
+
+    id: str
+    job_id: Annotated[str, Field(description="Id of the job in this API.")]
+    job_uid: Annotated[str, Field(description="The job's own, in case another job got its id later.")]
+    job_name: Annotated[str, Field(description="The job's name for people, as it is now.")]
+    namespace: str
+    run_name: Annotated[str, Field(description="Name of the Kubernetes Job.")]
+    status: str
+    trigger: str
+    reason: str | None = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    due_time: datetime | None = None
+    due_time_end: Annotated[
+        datetime | None, Field(description="The last one, where this stands for several due times.")
+    ] = None
+    count: int = 1
+    attempts: int = 0
+    exit_code: int | None = None
+    waited_seconds: float | None = None
+    result: Annotated[Any, Field(description="What the task returned.")] = None
+    error: str | None = None
+    log_tail: str | None = None
+    params: dict[str, Any] | None = None
+    node: str | None = None
+    image: str | None = None
+    created_by: str | None = None
+    opened_by: list[str] | None = None
+    recorded: Annotated[bool, Field(description="Whether it is in the records yet.")] = True
+
+
+class ExecutionList(View):
+    """A page of executions, newest start first. `next_cursor` is null on the last one."""
+
+    items: list[ExecutionView]
+    next_cursor: str | None
+
+
+class FieldErrorView(View):
+    """One wrong field."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    field: str
+    code: str
+    detail: str
+    place: Annotated[Literal["body", "query", "path", "header"], Field(alias="in")]
+    pointer: str | None = None
+
+
+class ProblemView(View):
+    """RFC 9457."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FieldErrorView] | None = None
+
+
+class HealthView(View):
+    """For probes and people."""
+
+    status: str
+    api_server: str | None = None
+    records: str | None = None
+
+
+def _moment(value: object) -> object:
+    return parse_time(value) if isinstance(value, str) else value
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
+NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+NamespaceOrAll = Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", max_length=63)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Entries of a page, 1 to 500.")]
+Cursor = Annotated[str, Field(min_length=1, max_length=4096, description="next_cursor of the page before.")]
+
+
+class Query(BaseModel):
+    """Parameters of a URL; unknown ones are refused, because a misspelt filter would answer with too much."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NamespaceQuery(Query):
+    """Where the job is."""
+
+    namespace: Annotated[NamespaceName | None, Field(description="Default: the installation's namespace.")] = None
+
+
+class JobsQuery(Query):
+    """Which jobs."""
+
+    namespace: Annotated[
+        NamespaceOrAll | None, Field(description="`*` for all. Default: the installation's namespace.")
+    ] = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
+
+
+class OneHistoryQuery(Query):
+    """Which executions of a job."""
+
+    namespace: Annotated[NamespaceName | None, Field(description="Default: the installation's namespace.")] = None
+    status: Annotated[list[Verdict | RunState], Field(description="Any of these.")] = []
+    trigger: Annotated[list[Trigger], Field(description="Any of these.")] = []
+    start: Annotated[Moment | None, Field(description="Started at this moment or later; without an offset UTC.")] = None
+    end: Annotated[Moment | None, Field(description="Started before this moment; without an offset UTC.")] = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
+
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, end: datetime | None, info: ValidationInfo) -> datetime | None:
+        start = info.data.get("start")
+        if end is not None and start is not None and end < start:
+            raise ValueError("end is before start: nothing could lie between them")
+        return end
+
+
+class HistoryQuery(OneHistoryQuery):
+    """Which executions."""
+
+    namespace: Annotated[
+        NamespaceOrAll | None, Field(description="`*` for all. Default: the installation's namespace.")
+    ] = None
+    job_id: Annotated[
+        Annotated[str, Field(max_length=253)] | None,
+        Field(description="Id of a job: the history of every job that had it, deleted ones too."),
+    ] = None

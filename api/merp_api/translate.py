@@ -1,0 +1,201 @@
+"""REST ⇄ custom resource. Pure: objects in, objects out.
+
+The custom resource knows more than REST. What REST does not name is kept, and a field that a client sends back as it
+got it changes nothing: a default that was only shown is not written down by that.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from merp_api.schemas import JobType
+from merp_crds.common import parse_rfc3339, rfc3339
+from merp_crds.names import API_VERSION
+from merp_crds.scheduledjob import ConcurrencyPolicy, DependencyCondition, Priority
+
+Json = dict[str, Any]
+
+_TIMINGS: Final = {
+    JobType.CRON: ("cron", "cron_expression"),
+    JobType.INTERVAL: ("intervalSeconds", "interval_seconds"),
+    JobType.DATE: ("at", "run_date"),
+}
+TIMING_FIELDS: Final = {job_type: field for job_type, (_, field) in _TIMINGS.items()}
+# What the seed's contract has: a PUT without one of these sets it to its default. Everything else it leaves alone.
+SEED_DEFAULTS: Final[Json] = {"args": [], "kwargs": {}, "description": None}
+_SCHEDULE_FIELDS: Final = frozenset({"job_type", "time_zone", *TIMING_FIELDS.values()})
+
+
+def contract(job: Json, default_zone: str) -> Json:
+    """The fields of a ScheduledJob that clients may write, with REST's names and defaults filled in.
+
+    `run_date` is an aware datetime; `time_zone` is None for a job without a schedule.
+    """
+    spec: Json = job.get("spec") or {}
+    schedule: Json = spec.get("schedule") or {}
+    task: Json = spec.get("task") or {}
+    at = schedule.get("at")
+    return {
+        "name": spec.get("displayName") or job["metadata"]["name"],
+        "job_type": _job_type(spec),
+        "func": task.get("func"),
+        "cron_expression": schedule.get("cron"),
+        "interval_seconds": schedule.get("intervalSeconds"),
+        "run_date": None if at is None else parse_rfc3339(at),
+        "args": task.get("args") or [],
+        "kwargs": task.get("kwargs") or {},
+        "description": spec.get("description"),
+        "time_zone": (schedule.get("timeZone") or default_zone) if schedule else None,
+        "priority": spec.get("priority") or Priority.NORMAL.value,
+        "depends_on": [_dependency_to_rest(entry) for entry in spec.get("dependsOn") or []],
+        "concurrency_policy": spec.get("concurrencyPolicy") or ConcurrencyPolicy.FORBID.value,
+        "timeout_seconds": spec.get("timeoutSeconds"),
+        "retry_limit": (spec.get("retry") or {}).get("limit") or 0,
+        "image": (spec.get("template") or {}).get("image"),
+    }
+
+
+def with_fields(job: Json, fields: Mapping[str, Any], default_zone: str) -> Json:
+    """The spec of `job` with REST's `fields` in it; those that it shows already stay as they are written.
+
+    `fields` has values as `contract` gives them; None means the default.
+    """
+    shown = contract(job, default_zone)
+    changed = {field: value for field, value in fields.items() if value != shown[field]}
+    spec = dict(job.get("spec") or {})
+    for field, key in (
+        ("name", "displayName"),
+        ("description", "description"),
+        ("priority", "priority"),
+        ("concurrency_policy", "concurrencyPolicy"),
+        ("timeout_seconds", "timeoutSeconds"),
+    ):
+        if field in changed:
+            _set(spec, key, changed[field])
+    for field in ("func", "args", "kwargs"):
+        if field in changed:
+            _set_within(spec, "task", field, changed[field] or None)
+    if "retry_limit" in changed:
+        _set_within(spec, "retry", "limit", changed["retry_limit"])
+    if "image" in changed:
+        _set_within(spec, "template", "image", changed["image"])
+    if "depends_on" in changed:
+        entries = [_dependency_to_spec(entry) for entry in changed["depends_on"] or []]
+        _set(spec, "dependsOn", _kept_entries(spec, shown, changed["depends_on"], entries) or None)
+    if changed.keys() & _SCHEDULE_FIELDS:
+        _set(spec, "schedule", _schedule(spec.get("schedule") or {}, shown | changed, "time_zone" in changed))
+    return spec
+
+
+def new_job(name: str, namespace: str, fields: Mapping[str, Any], annotations: Mapping[str, str], zone: str) -> Json:
+    """A ScheduledJob that has just these fields."""
+    metadata: Json = {"name": name, "namespace": namespace, "annotations": dict(annotations)}
+    empty: Json = {"metadata": metadata, "spec": {}}
+    spec = with_fields(empty, fields, zone)
+    return {"apiVersion": API_VERSION, "kind": "ScheduledJob", "metadata": metadata, "spec": spec}
+
+
+def new_run(
+    name: str, job: Json, *, args: Any, kwargs: Any, due_time: datetime | None, policy: str | None, annotations: Json
+) -> Json:
+    """A JobRun that asks for one run of a ScheduledJob. It goes when that goes, and is not mistaken for a later one's."""
+    owner = job["metadata"]
+    spec: Json = {"scheduledJob": owner["name"]}
+    _set(spec, "args", args)
+    _set(spec, "kwargs", kwargs)
+    _set(spec, "dueTime", None if due_time is None else rfc3339(due_time))
+    _set(spec, "concurrencyPolicy", policy)
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "JobRun",
+        "metadata": {
+            "name": name,
+            "namespace": owner["namespace"],
+            "annotations": annotations,
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": "ScheduledJob",
+                    "name": owner["name"],
+                    "uid": owner["uid"],
+                    "controller": False,
+                    "blockOwnerDeletion": False,
+                }
+            ],
+        },
+        "spec": spec,
+    }
+
+
+def _job_type(spec: Json) -> str:
+    schedule = spec.get("schedule") or {}
+    for job_type, (key, _) in _TIMINGS.items():
+        if schedule.get(key) is not None:
+            return job_type.value
+    return (JobType.DEPENDENCY if spec.get("dependsOn") else JobType.MANUAL).value
+
+
+def _schedule(schedule: Json, wanted: Json, zone_changed: bool) -> Json | None:
+    """The schedule of the wanted type; what REST does not know of it (calendar, startAt …) is kept."""
+    timing = _TIMINGS.get(JobType(wanted["job_type"]))
+    if timing is None:
+        return None
+    made = {key: value for key, value in schedule.items() if key not in {other for other, _ in _TIMINGS.values()}}
+    key, field = timing
+    value = wanted[field]
+    # The seconds of a moment are all that Kubernetes keeps.
+    made[key] = rfc3339(value) if isinstance(value, datetime) else value
+    if zone_changed:
+        _set(made, "timeZone", wanted["time_zone"])
+    return made
+
+
+def _dependency_to_rest(entry: Json) -> Json:
+    window = entry.get("window") or {}
+    if window.get("within") is not None:
+        shown: Json = {"within": window["within"]}
+    elif window.get("period") is not None:
+        shown = {"period": window["period"]}
+    else:
+        shown = {"since_last_run": True}
+    return {
+        "id": entry["name"],
+        "condition": entry.get("condition") or DependencyCondition.SUCCEEDED.value,
+        "window": shown,
+        "latest": bool(entry.get("latest")),
+    }
+
+
+def _dependency_to_spec(entry: Json) -> Json:
+    made: Json = {"name": entry["id"]}
+    if entry["condition"] != DependencyCondition.SUCCEEDED:
+        made["condition"] = entry["condition"]
+    if "since_last_run" not in entry["window"]:
+        made["window"] = dict(entry["window"])
+    if entry["latest"]:
+        made["latest"] = True
+    return made
+
+
+def _kept_entries(spec: Json, shown: Json, wanted: list[Json] | None, made: list[Json]) -> list[Json]:
+    """Entries that a client sent back as it got them stay as they are written."""
+    before = {entry["id"]: (entry, raw) for entry, raw in zip(shown["depends_on"], spec.get("dependsOn") or [], strict=True)}
+    kept = []
+    for entry, fresh in zip(wanted or [], made, strict=True):
+        old = before.get(entry["id"])
+        kept.append(old[1] if old is not None and old[0] == entry else fresh)
+    return kept
+
+
+def _set(target: Json, key: str, value: Any) -> None:
+    if value is None:
+        target.pop(key, None)
+    else:
+        target[key] = value
+
+
+def _set_within(spec: Json, part: str, key: str, value: Any) -> None:
+    """Set a key of a part of the spec, without touching the object that was read."""
+    inner = dict(spec.get(part) or {})
+    _set(inner, key, value)
+    _set(spec, part, inner or None)

@@ -1,0 +1,84 @@
+"""Value types that several kinds share, and the base that every model of a custom resource has."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+# Kubernetes' own limit of a label value and of most names.
+LABEL_LENGTH: Final = 63
+MAX_SUBDOMAIN: Final = 253
+
+_DURATION: Final = re.compile(r"(\d{1,6})([dhms])", re.ASCII)
+_SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+
+
+class Model(BaseModel):
+    """A part of a custom resource: snake_case in Python, camelCase in Kubernetes."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        # What the schema does not know was pruned by the API server, or belongs to a newer version.
+        extra="ignore",
+    )
+
+    def as_json(self) -> dict[str, Any]:
+        """As Kubernetes writes it: camelCase, times in RFC 3339, what is not set left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time as Kubernetes writes it: UTC, whole seconds, `Z`."""
+    return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """A time that Kubernetes wrote, aware and in UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone: write it as 2026-12-01T00:00:00Z")
+    return moment.astimezone(UTC)
+
+
+def parse_duration(text: str) -> timedelta:
+    """`1d12h`, `90m` or `45s` as a timedelta. Raises ValueError with the spelling that works."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text!r} is not a duration: write it as 24h, 90m, 45s or 1d12h")
+    return timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in parts))
+
+
+def _check_duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+Time = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str)]
+Duration = Annotated[str, Field(pattern=r"^([0-9]{1,6}[dhms]){1,4}$", max_length=28), AfterValidator(_check_duration)]
+ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=LABEL_LENGTH)]
+# What Kubernetes itself validates, when the operator renders it with a strict dry run.
+Untyped = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})]
+AnyJson = Annotated[Any, Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True, "nullable": True})]
+
+
+class Condition(Model):
+    """One condition, as the conventions of the Kubernetes API have it."""
+
+    type: Annotated[str, Field(max_length=316, description="Which condition this is, for example Ready.")]
+    status: Annotated[
+        Literal["True", "False", "Unknown"], Field(description="Whether it holds: True, False or Unknown.")
+    ]
+    reason: Annotated[
+        str, Field(max_length=1024, description="One CamelCase word for why; a stable contract, for example Valid.")
+    ]
+    message: Annotated[
+        str, Field(default="", max_length=4096, description="A sentence for people: what is so and what to do.")
+    ]
+    last_transition_time: Annotated[Time, Field(description="When the status last changed, UTC.")]
+    observed_generation: Annotated[
+        int | None, Field(default=None, ge=0, description="The metadata.generation that this was computed from.")
+    ]

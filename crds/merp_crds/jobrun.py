@@ -1,0 +1,108 @@
+"""JobRun: the request for one run by hand, for a rerun, or for the runs of a past range."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+
+from merp_crds.common import LABEL_LENGTH, AnyJson, Condition, Model, ObjectName, Time
+from merp_crds.reasons import Reason, RunState, Verdict
+from merp_crds.scheduledjob import ConcurrencyPolicy, rule, rules
+
+
+class BackfillOnly(StrEnum):
+    """Which due times of the range are run."""
+
+    MISSING = "Missing"
+    ALL = "All"
+
+
+class Backfill(Model):
+    """Runs for the due times of a past range."""
+
+    start: Annotated[Time, Field(description="Due times after this, RFC 3339.")]
+    end: Annotated[Time, Field(description="Due times up to this and including it, RFC 3339.")]
+    only: Annotated[
+        BackfillOnly,
+        Field(default=BackfillOnly.MISSING, description="Missing (the default): those without a success; or All."),
+    ]
+    max_parallel: Annotated[
+        int, Field(default=1, ge=1, le=100, description="How many of its runs at a time. Default: 1.")
+    ]
+    dry_run: Annotated[bool, Field(default=False, description="true: only count, in status.planned. Default: false.")]
+
+
+class JobRunSpec(Model):
+    """What is asked for."""
+
+    scheduled_job: Annotated[
+        ObjectName, Field(max_length=36, description="Name of the ScheduledJob of the same namespace.")
+    ]
+    args: Annotated[
+        list[AnyJson] | None,
+        Field(default=None, max_length=256, description="Positional arguments instead of the job's own."),
+    ]
+    kwargs: Annotated[
+        dict[str, Any] | None,
+        Field(
+            default=None,
+            json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+            description="Keyword arguments instead of the job's own.",
+        ),
+    ]
+    due_time: Annotated[
+        Time | None,
+        Field(default=None, description="The moment that the run stands for, RFC 3339. Default: its creation."),
+    ]
+    run: Annotated[
+        str | None,
+        Field(default=None, max_length=LABEL_LENGTH, description="Name of an earlier run to run again."),
+    ]
+    backfill: Annotated[Backfill | None, Field(default=None, description="Run a past range instead of one run.")]
+    concurrency_policy: Annotated[
+        ConcurrencyPolicy | None,
+        Field(default=None, description="Allow: run beside an unfinished one. Default: as the job has it."),
+    ]
+
+
+JOB_RUN_RULES: Final = rules(
+    rule("self == oldSelf", "a JobRun is not changed once it is made: create another"),
+    rule(
+        "[has(self.dueTime), has(self.run), has(self.backfill)].filter(x, x).size() <= 1",
+        "at most one of dueTime, run and backfill",
+    ),
+    rule(
+        "!has(self.backfill) || self.backfill.start < self.backfill.end",
+        "backfill.end must be after backfill.start",
+    ),
+)
+
+
+class JobRunStatus(Model):
+    """What became of it."""
+
+    observed_generation: Annotated[
+        int | None, Field(default=None, ge=0, description="The metadata.generation this was computed from.")
+    ]
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            default_factory=list,
+            max_length=8,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+            description="Accepted: the run exists. Succeeded: how it ended.",
+        ),
+    ]
+    run: Annotated[
+        str | None, Field(default=None, max_length=LABEL_LENGTH, description="Name of the run, which is its Job's.")
+    ]
+    execution_id: Annotated[str | None, Field(default=None, max_length=36, description="Id of its execution record.")]
+    due_time: Annotated[Time | None, Field(default=None, description="The moment the run stands for, UTC.")]
+    state: Annotated[RunState | None, Field(default=None, description="waiting or running, until it ends.")]
+    verdict: Annotated[Verdict | None, Field(default=None, description="How it ended.")]
+    reason: Annotated[Reason | None, Field(default=None, description="Why it ended so.")]
+    message: Annotated[str | None, Field(default=None, max_length=1024, description="The same for people.")]
+    start_time: Annotated[Time | None, Field(default=None, description="When it was released, UTC.")]
+    end_time: Annotated[Time | None, Field(default=None, description="When it ended, UTC.")]
+    planned: Annotated[int | None, Field(default=None, ge=0, description="Due times that the backfill has.")]
+    finished: Annotated[int | None, Field(default=None, ge=0, description="Of these, how many have a verdict.")]

@@ -1,0 +1,215 @@
+"""One client of the API server: raw JSON in, raw JSON out, a time-out on everything."""
+
+import json
+import ssl
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+
+Json = dict[str, Any]
+
+MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+APPLY_PATCH: Final = "application/apply-patch+yaml"
+
+# The API server gives up on a request after 60 s; a client that hangs longer only hides that.
+_REQUEST_TIMEOUT: Final = 30.0
+_CONNECT_TIMEOUT: Final = 5.0
+# The server's answers are at most a few MiB a page; a watch line holds one object of at most 1.5 MiB.
+_READ_BUFFER: Final = 2**21
+# 500 is the page size that kubectl uses.
+PAGE_SIZE: Final = 500
+
+
+class ApiError(Exception):
+    """The API server answered, and the answer is no.
+
+    `status` is the HTTP status, `reason` the word of the Status object (for example AlreadyExists), `message` its
+    sentence, `details` what it says beyond, `retry_after` the seconds it asks to wait.
+    """
+
+    def __init__(self, status: int, body: Json, retry_after: float | None = None) -> None:
+        self.status = status
+        self.reason: str = body.get("reason") or HTTPStatus(status).phrase.replace(" ", "")
+        self.message: str = body.get("message") or HTTPStatus(status).phrase
+        self.details: Json = body.get("details") or {}
+        self.retry_after = retry_after
+        super().__init__(f"{status} {self.reason}: {self.message}")
+
+
+class Unreachable(Exception):
+    """The API server did not answer: refused, cut off, or too slow. Whether a write took place is unknown."""
+
+
+async def load_configuration(kubeconfig: Path | None = None) -> Configuration:
+    """Server, certificates and credentials: from a kubeconfig if one is given, else those of the pod.
+
+    Raises kubernetes.aio.config.ConfigException if there are none.
+    """
+    configuration = Configuration()
+    if kubeconfig is not None:
+        await config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
+    else:
+        config.load_incluster_config(client_configuration=configuration)
+    return configuration
+
+
+def server_only(*, host: str, ca_file: str | None) -> Configuration:
+    """A configuration that knows the server and its certificate authority, and holds no credentials at all."""
+    configuration = Configuration(host=host)
+    configuration.ssl_ca_cert = ca_file
+    return configuration
+
+
+class Client:
+    """Calls of the API server, by path. Use as an async context manager, or end it with `close`."""
+
+    def __init__(self, configuration: Configuration, *, connections: int = 40) -> None:
+        """`connections` bounds the connections: one per request would be thousands after a restart."""
+        self._configuration = configuration
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @property
+    def host(self) -> str:
+        """The server's URL."""
+        return str(self._configuration.host).rstrip("/")
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The bounded session, made at the first use because it belongs to the running loop."""
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self._connections, ssl=ssl_context(self._configuration))
+            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=_READ_BUFFER)
+        return self._session
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        token: str | None = None,
+        seconds: float = _REQUEST_TIMEOUT,
+    ) -> Json:
+        """Send one request and return the answer's JSON.
+
+        `token` is a caller's bearer token and takes the place of the client's own credentials; after `seconds` without
+        an answer it is given up. Raises ApiError for an answer that is a refusal, Unreachable for none.
+        """
+        limits = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_TIMEOUT)
+        async with self._exchange(method, path, query, body, content_type, token, limits) as response:
+            text = await response.text(encoding="utf-8")
+        answer: Json = json.loads(text) if text else {}
+        return answer
+
+    async def stream(
+        self, path: str, *, query: Mapping[str, str], idle_seconds: float, token: str | None = None
+    ) -> AsyncGenerator[bytes]:
+        """The lines of a long answer, each without its end.
+
+        Raises Unreachable where nothing came for `idle_seconds`, so that a connection that died without a word is
+        noticed. Close it with contextlib.aclosing.
+        """
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle_seconds)
+        async with self._exchange("GET", path, query, None, "application/json", token, limits) as response:
+            pending = bytearray()
+            async for chunk in response.content.iter_any():
+                pending += chunk
+                # Only where a line ended: an object of a megabyte comes in many pieces.
+                if b"\n" in chunk:
+                    *lines, rest = bytes(pending).split(b"\n")
+                    pending = bytearray(rest)
+                    for line in lines:
+                        yield line
+            if pending:
+                yield bytes(pending)
+
+    @asynccontextmanager
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Any,
+        content_type: str,
+        token: str | None,
+        limits: aiohttp.ClientTimeout,
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        headers = await self._authorization(token)
+        headers |= {"Accept": "application/json", "Content-Type": content_type}
+        try:
+            async with self.session.request(
+                method,
+                f"{self.host}{path}",
+                params=query,
+                data=None if body is None else json.dumps(body),
+                headers=headers,
+                timeout=limits,
+                # A redirect would carry the token to wherever it points.
+                allow_redirects=False,
+            ) as response:
+                if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+                    raise ApiError(response.status, _status_object(await response.text()), _retry_after(response))
+                yield response
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unreachable(f"{method} {path}: {str(error) or type(error).__name__}") from error
+
+    async def _authorization(self, token: str | None) -> dict[str, str]:
+        """Who asks: the caller, else the process itself, else nobody."""
+        if token is not None:
+            if not token.strip():
+                raise ValueError("an empty token would make the request anonymous")
+            return {"Authorization": f"Bearer {token}"}
+        own = await self._configuration.get_api_key_with_prefix("BearerToken")
+        return {"Authorization": own} if own else {}
+
+
+def ssl_context(configuration: Configuration) -> ssl.SSLContext:
+    """TLS as the configuration has it."""
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
+    # Python 3.13 asks for key identifiers that cluster authorities made by openssl often lack; kubectl does not.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    if not configuration.verify_ssl:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _status_object(text: str) -> Json:
+    try:
+        body = json.loads(text)
+    except ValueError:
+        # A proxy in between speaks HTML.
+        return {"message": text[:500]}
+    return body if isinstance(body, dict) else {"message": text[:500]}
+
+
+def _retry_after(response: aiohttp.ClientResponse) -> float | None:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else None

@@ -1,0 +1,34 @@
+"""What ends a run with exit code 2: asking again for the same thing cannot help."""
+
+from __future__ import annotations
+
+
+class Refused(Exception):
+    """The task was not called, or said itself that its parameters are wrong; the run is never retried (exit code 2)."""
+
+
+class ParameterError(Refused):
+    """Wrong parameters, one problem per parameter, each `"<parameter>: <what is wrong>"`.
+
+    A task may raise it too, for what only it can know (a warehouse that does not exist): the run then ends with exit
+    code 2 instead of 1 and is not retried.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "; ".join(self.problems)
+
+
+class UnknownTaskError(Refused):
+    """No task of that name is registered in this image."""
+
+
+class TaskDefinitionError(Refused):
+    """A function that cannot be a task: its name, its kind or its annotations."""
+
+
+class ContextError(Refused):
+    """The run's due time or time zone cannot be read, so its business date would be a guess."""

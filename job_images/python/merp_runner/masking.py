@@ -1,0 +1,77 @@
+"""Values of secrets, hidden in everything the runner writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+MASK = "***"
+# Shorter values ("1", "yes") occur in any text; hiding them would garble results and hide nothing.
+MIN_LENGTH = 4
+
+
+class Masking:
+    """Replaces secret values by `***`, also as they look quoted in JSON, in a Python repr and in a URL."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        forms: set[str] = set()
+        for value in values:
+            for secret in (value, *_passwords(value)):
+                if len(secret.strip()) >= MIN_LENGTH:
+                    forms.update(_forms(secret))
+        # Longest first: a short secret inside a longer one would leave the rest of the longer one readable.
+        self._forms: list[str] = sorted(forms, key=lambda form: (-len(form), form))
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Masking:
+        """Of the variables that MERP_SECRET_ENV names, separated by commas."""
+        names = [name.strip() for name in environment.get("MERP_SECRET_ENV", "").split(",")]
+        return cls(environment[name] for name in names if name in environment)
+
+    def text(self, text: str) -> str:
+        """`text` without the secrets."""
+        for form in self._forms:
+            text = text.replace(form, MASK)
+        return text
+
+    def value(self, value: Any) -> Any:
+        """The same in every text, key and number of a JSON value."""
+        if not self._forms:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        if isinstance(value, dict):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, (int, float)) and str(value) in self._forms:
+            return MASK
+        return value
+
+
+def _forms(secret: str) -> set[str]:
+    from urllib.parse import quote, quote_plus  # here: only runs with secrets pay for it
+
+    return {
+        secret,
+        secret.strip(),
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        repr(secret)[1:-1],
+        quote(secret, safe="", errors="replace"),
+        quote_plus(secret, errors="replace"),
+    }
+
+
+def _passwords(value: str) -> list[str]:
+    """The password inside a URL: an error may name it alone."""
+    if "://" not in value:
+        return []
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        password = urlsplit(value).password
+    except ValueError:  # not a URL after all, such as http://[
+        return []
+    return [password, unquote(password)] if password else []

@@ -1,0 +1,52 @@
+"""SIGTERM: the task gets the chance to clean up, and the run is never a success."""
+
+from __future__ import annotations
+
+import os
+import signal
+from types import FrameType
+from typing import Callable
+
+
+class Stopped(BaseException):
+    """Raised in the main thread by SIGTERM. Not an Exception, so that `except Exception` does not swallow it."""
+
+
+class Stop:
+    """Whether the run was asked to stop.
+
+    The first SIGTERM raises Stopped in the main thread, or, while an async task runs, cancels it. Further ones change
+    nothing, so that they do not break the clean-up; what does not end is ended by SIGKILL after the grace period.
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._armed = True
+        self._pid = os.getpid()
+        self._cancel: Callable[[], object] | None = None
+
+    def install(self) -> None:
+        """Before anything slow: the kernel drops signals for which a container's first process has no handler."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+
+    def redirect(self, cancel: Callable[[], object] | None) -> None:
+        """Call `cancel` instead of raising: an event loop may swallow an exception that a signal raises inside it."""
+        self._cancel = cancel
+
+    def disarm(self) -> None:
+        """The task has ended: what it did stands, and a SIGTERM from now on comes too late to change it."""
+        self._armed = False
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:
+            # A child that the task forked (a process pool ends its workers so): it dies as it would without a runner.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        if not self._armed or self.requested:
+            return
+        self.requested = True
+        if self._cancel is not None:
+            self._cancel()
+            return
+        raise Stopped("stopped by SIGTERM")

@@ -1,0 +1,1 @@
+"""The operator: ScheduledJobs become CronJobs, requests become Jobs, and what becomes of them is told and recorded."""

@@ -1,0 +1,120 @@
+"""The operator's writes to Kubernetes, and the live reads that come before some of them. Nothing else writes.
+
+Every write is a create with a deterministic name, a server-side apply, or carries the version it was decided from: what
+a stale operator still had in flight changes nothing.
+"""
+
+from http import HTTPStatus
+from typing import Final
+
+from merp_crds import names
+from merp_kube import paths
+from merp_kube.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, ApiError, Client
+from merp_kube.paths import Resource
+from merp_operator.observe import Json
+
+_APPLY: Final = {"fieldManager": names.FIELD_MANAGER_OPERATOR, "force": "true", "fieldValidation": "Strict"}
+_CREATE: Final = {"fieldManager": names.FIELD_MANAGER_OPERATOR, "fieldValidation": "Strict"}
+# Named explicitly: the API's default for Jobs leaves their pods behind.
+_BACKGROUND: Final = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
+
+
+class Cluster:
+    """What the operator does to the cluster. Errors are the client's: ApiError and Unreachable."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def scheduled_job(self, namespace: str, name: str) -> Json | None:
+        """The live ScheduledJob, or None."""
+        return await self._find(paths.SCHEDULED_JOB, namespace, name)
+
+    async def job(self, namespace: str, name: str) -> Json | None:
+        """The live Job, or None."""
+        return await self._find(paths.JOB, namespace, name)
+
+    async def cron_job(self, namespace: str, name: str) -> Json | None:
+        """The live CronJob, or None."""
+        return await self._find(paths.CRON_JOB, namespace, name)
+
+    async def apply_cron_job(self, cron_job: Json) -> Json:
+        """Make the CronJob as wanted, whoever changed it. Returns it as it is now."""
+        metadata = cron_job["metadata"]
+        path = paths.CRON_JOB.at(metadata["namespace"], metadata["name"])
+        return await self._client.call("PATCH", path, query=_APPLY, body=cron_job, content_type=APPLY_PATCH)
+
+    async def suspend_cron_job(self, cron_job: Json) -> None:
+        """Let the native clock start nothing more. Raises ApiError 409 if the CronJob has changed."""
+        metadata = cron_job["metadata"]
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "spec": {"suspend": True}}
+        path = paths.CRON_JOB.at(metadata["namespace"], metadata["name"])
+        query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}
+        await self._client.call("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
+
+    async def delete_cron_job(self, namespace: str, name: str, uid: str) -> None:
+        """Delete the CronJob if it is still that one."""
+        await self._delete(paths.CRON_JOB, namespace, name, uid)
+
+    async def list_in_cron_job(self, cron_job: Json, references: list[Json]) -> None:
+        """Add runs to the native controller's list of active ones."""
+        metadata = cron_job["metadata"]
+        active = [*((cron_job.get("status") or {}).get("active") or []), *references]
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": {"active": active}}
+        path = paths.CRON_JOB.at(metadata["namespace"], metadata["name"], "status")
+        await self._client.call("PATCH", path, body=body, content_type=MERGE_PATCH)
+
+    async def create_job(self, job: Json, *, dry_run: bool = False) -> bool:
+        """Create a Job. False if the name is taken: then the run exists, or something else has its name."""
+        metadata = job["metadata"]
+        query = _CREATE | ({"dryRun": "All"} if dry_run else {})
+        try:
+            await self._client.call("POST", paths.JOB.of(metadata["namespace"]), query=query, body=job)
+        except ApiError as error:
+            if error.reason == "AlreadyExists":
+                return False
+            raise
+        return True
+
+    async def delete_job(self, namespace: str, name: str, uid: str) -> None:
+        """Delete the Job and its pods if it is still that one."""
+        await self._delete(paths.JOB, namespace, name, uid)
+
+    async def delete_job_run(self, namespace: str, name: str, uid: str) -> None:
+        """Delete the JobRun if it is still that one."""
+        await self._delete(paths.JOB_RUN, namespace, name, uid)
+
+    async def write_status(self, resource: Resource, item: Json, status: Json) -> Json:
+        """Replace the status of a ScheduledJob or a JobRun. Raises ApiError 409 if the object has changed."""
+        metadata = item["metadata"]
+        body = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        path = resource.at(metadata["namespace"], metadata["name"], "status")
+        query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}
+        return await self._client.call("PATCH", path, query=query, body=body, content_type=JSON_PATCH)
+
+    async def create_event(self, event: Json) -> None:
+        """Tell an Event. One that was told already, or whose namespace is going away, is not told again."""
+        try:
+            await self._client.call("POST", paths.EVENT.of(event["metadata"]["namespace"]), body=event)
+        except ApiError as error:
+            if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
+                raise
+
+    async def _find(self, resource: Resource, namespace: str, name: str) -> Json | None:
+        try:
+            return await self._client.call("GET", resource.at(namespace, name))
+        except ApiError as error:
+            if error.status == HTTPStatus.NOT_FOUND:
+                return None
+            raise
+
+    async def _delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        body = _BACKGROUND | {"preconditions": {"uid": uid}}
+        try:
+            await self._client.call("DELETE", resource.at(namespace, name), body=body)
+        except ApiError as error:
+            # Gone, or another object under the old name: either way ours is no more.
+            if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
+                raise

@@ -1,0 +1,81 @@
+"""Every Event that the operator tells, and when: only where something changed."""
+
+import hashlib
+from datetime import datetime
+from typing import Final
+
+from merp_crds import names
+from merp_crds.common import rfc3339
+from merp_crds.reasons import Verdict
+from merp_operator.observe import Json
+
+_COMPONENT: Final = "merp-operator"
+# What the API server takes of an Event's message.
+_MESSAGE_LENGTH: Final = 1024
+_WARNINGS: Final = frozenset({Verdict.FAILED.value, Verdict.TIMEOUT.value, Verdict.MISSED.value})
+
+
+def changes(item: Json, before: Json, after: Json, now: datetime) -> list[Json]:
+    """The Events of a status that became `after`: a condition that turned, and each new verdict."""
+    told: list[Json] = []
+    known = {entry["type"]: entry for entry in before.get("conditions") or []}
+    for entry in after.get("conditions") or []:
+        old = known.get(entry["type"])
+        if entry["type"] == "Ready" and _turned(old, entry):
+            kind = "Normal" if entry["status"] == "True" else "Warning"
+            reason = "Ready" if entry["status"] == "True" else entry["reason"]
+            told.append(_event(item, kind, reason, entry["message"], now))
+        if entry["type"] == "Paused" and old is not None and _turned(old, entry):
+            reason = "Paused" if entry["status"] == "True" else "Resumed"
+            told.append(_event(item, "Normal", reason, entry["message"], now))
+    seen = {entry["run"] for entry in before.get("recent") or []}
+    for entry in after.get("recent") or []:
+        if entry["run"] not in seen:
+            told.append(_verdict(item, entry, now))
+    return told
+
+
+def _turned(old: Json | None, new: Json) -> bool:
+    return old is None or (old["status"], old["reason"], old["message"]) != (
+        new["status"],
+        new["reason"],
+        new["message"],
+    )
+
+
+def _verdict(item: Json, entry: Json, now: datetime) -> Json:
+    kind = "Warning" if entry["verdict"] in _WARNINGS else "Normal"
+    word = entry["verdict"].capitalize()
+    text = f"run {entry['run']} of {entry.get('dueTime', 'no due time')}: {entry['verdict']} ({entry['reason']})"
+    if entry.get("message"):
+        text = f"{text}: {entry['message']}"
+    return _event(item, kind, f"Run{word}", text, now)
+
+
+def _event(item: Json, kind: str, reason: str, message: str, now: datetime) -> Json:
+    metadata = item["metadata"]
+    # One name for one happening: a repeat after a restart collides instead of being told twice.
+    content = f"{metadata['uid']}\n{metadata.get('generation')}\n{reason}\n{message}"
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    moment = rfc3339(now)
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{metadata['name']}.{digest}", "namespace": metadata["namespace"]},
+        "involvedObject": {
+            "apiVersion": names.API_VERSION,
+            "kind": "ScheduledJob",
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+        },
+        "type": kind,
+        "reason": reason,
+        "message": message[:_MESSAGE_LENGTH],
+        "source": {"component": _COMPONENT},
+        "reportingComponent": _COMPONENT,
+        "reportingInstance": _COMPONENT,
+        "firstTimestamp": moment,
+        "lastTimestamp": moment,
+        "count": 1,
+    }

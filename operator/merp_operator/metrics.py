@@ -1,0 +1,14 @@
+"""Every metric of the operator. No job's name is a label: a thousand jobs would be a thousand series."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+RECONCILE_TOTAL: Final = Counter("merp_reconcile_total", "Reconciles of a ScheduledJob, by result.", ["result"])
+RECONCILE_SECONDS: Final = Histogram("merp_reconcile_duration_seconds", "Duration of a reconcile.")
+QUEUE_DEPTH: Final = Gauge("merp_workqueue_depth", "ScheduledJobs that wait for a reconcile.")
+RUNS_TOTAL: Final = Counter(
+    "merp_runs_total", "Verdicts seen, by namespace, verdict and trigger.", ["namespace", "verdict", "trigger"]
+)
+RECORDS_PENDING: Final = Gauge("merp_records_pending", "Execution records that the database does not have yet.")
+DATABASE_UP: Final = Gauge("merp_database_up", "1 if the last write to the database worked, else 0.")

@@ -1,0 +1,167 @@
+"""Cluster objects, raw JSON, as one immutable picture of a ScheduledJob and all that belongs to it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from merp_crds import names
+from merp_crds.common import Model, parse_rfc3339
+from merp_crds.jobrun import JobRunSpec
+from merp_crds.reasons import Trigger
+from merp_crds.scheduledjob import ScheduledJobSpec
+
+Json = dict[str, Any]
+Spec = TypeVar("Spec", bound=Model)
+
+# What kubectl writes on a Job that somebody made from a CronJob by hand.
+_BY_HAND: Final = "cronjob.kubernetes.io/instantiate"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run: its Job, and the pods of its attempts, oldest first."""
+
+    name: str
+    uid: str
+    due_time: datetime
+    trigger: Trigger
+    job: Json
+    pods: tuple[Json, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the Job says that it ended."""
+        return condition(self.job, "Complete") is not None or condition(self.job, "Failed") is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A JobRun; `spec` is None where it cannot be read, and `problem` says why."""
+
+    name: str
+    uid: str
+    created: datetime
+    spec: JobRunSpec | None
+    problem: str
+    body: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything that a decision about one ScheduledJob looks at."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: datetime
+    body: Json
+    spec: ScheduledJobSpec | None
+    problem: str
+    cron_job: Json | None
+    runs: tuple[Run, ...]
+    requests: tuple[Request, ...]
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations of the ScheduledJob."""
+        return self.body["metadata"].get("annotations") or {}
+
+    @property
+    def status(self) -> Json:
+        """Its status as last seen."""
+        return self.body.get("status") or {}
+
+    @property
+    def unfinished(self) -> tuple[Run, ...]:
+        """The runs that have not ended, oldest first."""
+        return tuple(run for run in self.runs if not run.finished)
+
+
+def observe(body: Json, cron_job: Json | None, jobs: list[tuple[Json, list[Json]]], job_runs: list[Json]) -> Observed:
+    """The picture of a ScheduledJob from its body, its CronJob, its Jobs with their pods, and its JobRuns."""
+    metadata = body["metadata"]
+    spec, problem = _read_spec(ScheduledJobSpec, body)
+    uid = metadata["uid"]
+    mine = [read_run(metadata["name"], job, pods) for job, pods in jobs if _belongs(job, uid)]
+    return Observed(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=uid,
+        generation=metadata.get("generation", 0),
+        created=parse_rfc3339(metadata["creationTimestamp"]),
+        body=body,
+        spec=spec,
+        problem=problem,
+        cron_job=cron_job,
+        runs=tuple(sorted(mine, key=lambda run: (run.due_time, run.name))),
+        requests=tuple(sorted(map(read_request, job_runs), key=lambda request: (request.created, request.name))),
+    )
+
+
+def read_run(scheduled_job: str, job: Json, pods: list[Json]) -> Run:
+    """A Job of a ScheduledJob as a run."""
+    metadata = job["metadata"]
+    return Run(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        due_time=_due_time(scheduled_job, job),
+        trigger=_trigger(job),
+        job=job,
+        pods=tuple(sorted(pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))),
+    )
+
+
+def owner_name(item: Json) -> str | None:
+    """The ScheduledJob that a Job, a Pod or a CronJob says it belongs to."""
+    name: str | None = (item["metadata"].get("labels") or {}).get(names.LABEL_SCHEDULED_JOB)
+    return name
+
+
+def condition(item: Json, kind: str) -> Json | None:
+    """The condition of that type if it is True."""
+    for entry in (item.get("status") or {}).get("conditions") or []:
+        if entry["type"] == kind and entry["status"] == "True":
+            return dict(entry)
+    return None
+
+
+def _belongs(job: Json, uid: str) -> bool:
+    # By UID, so that a job made again under an old name does not inherit the runs of the one before.
+    return (job["metadata"].get("labels") or {}).get(names.LABEL_SCHEDULED_JOB_UID) == uid
+
+
+def _read_spec(model: type[Spec], body: Json) -> tuple[Spec | None, str]:
+    """The spec, or None and what is wrong with it: one field after the other, as the user wrote it."""
+    try:
+        return model.model_validate(body.get("spec") or {}), ""
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
+        return None, "; ".join(problems)
+
+
+def read_request(body: Json) -> Request:
+    """A JobRun as a request."""
+    metadata = body["metadata"]
+    spec, problem = _read_spec(JobRunSpec, body)
+    return Request(metadata["name"], metadata["uid"], parse_rfc3339(metadata["creationTimestamp"]), spec, problem, body)
+
+
+def _due_time(scheduled_job: str, job: Json) -> datetime:
+    metadata = job["metadata"]
+    annotations = metadata.get("annotations") or {}
+    written = annotations.get(names.ANNOTATION_DUE_TIME) or annotations.get(names.ANNOTATION_CRONJOB_TIME)
+    if written and _BY_HAND not in annotations:
+        return parse_rfc3339(written)
+    named = names.due_time_from_run_name(scheduled_job, metadata["name"])
+    return named or parse_rfc3339(metadata["creationTimestamp"])
+
+
+def _trigger(job: Json) -> Trigger:
+    metadata = job["metadata"]
+    if _BY_HAND in (metadata.get("annotations") or {}):
+        return Trigger.MANUAL
+    label = (metadata.get("labels") or {}).get(names.LABEL_TRIGGER)
+    return Trigger(label) if label in list(Trigger) else Trigger.MANUAL

@@ -1,0 +1,195 @@
+"""The one writer of records: in batches, off the event loop, for as long as it takes.
+
+What is still to record is found by looking at the cluster, so nothing is lost with the process. What is known to be
+committed is not sent again.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from merp_operator import metrics
+from merp_records import migrations, queries, writes
+from merp_records.engine import describe, run_in_transaction
+from merp_records.rows import ExecutionRecord, JobRecord
+
+# One transaction for what came within this time: a commit costs a disk's flush.
+_BATCH_SECONDS: Final = 0.1
+_BATCH_SIZE: Final = 200
+_FIRST_DELAY: Final = 0.5
+_MAX_DELAY: Final = 30.0
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Execution records on their way into the database.
+
+    `committed(job_ids)` is called on the loop with the ScheduledJobs' UIDs whose runs are now safe.
+    """
+
+    def __init__(self, engine: Engine, committed: Callable[[Iterable[str]], None]) -> None:
+        self._engine = engine
+        self._on_committed = committed
+        self._jobs: dict[str, JobRecord] = {}
+        self._executions: dict[str, ExecutionRecord] = {}
+        # What the database has: by id, the record as it was committed.
+        self._known_jobs: dict[str, JobRecord] = {}
+        self._known: dict[str, ExecutionRecord] = {}
+        self._deleted: dict[str, datetime] = {}
+        self._wakeup = asyncio.Event()
+        self.ready = asyncio.Event()
+
+    def submit(self, job: JobRecord, executions: Iterable[ExecutionRecord]) -> None:
+        """Remember these. What the database has as it is, is passed over."""
+        news = [entry for entry in executions if self._known.get(entry.id) != entry]
+        if not news and self._known_jobs.get(job.id) == job:
+            return
+        self._jobs[job.id] = job
+        self._executions |= {entry.id: entry for entry in news}
+        metrics.RECORDS_PENDING.set(len(self._executions))
+        self._wakeup.set()
+
+    def is_committed(self, execution_id: str) -> bool:
+        """Whether the database has the verdict of that run."""
+        known = self._known.get(execution_id)
+        return known is not None and known.end_time is not None
+
+    def forget(self, execution_id: str) -> None:
+        """The Job is gone: its record need not be compared again."""
+        self._known.pop(execution_id, None)
+
+    def job_deleted(self, job_id: str, at: datetime) -> None:
+        """A ScheduledJob is gone; its history stays."""
+        self._deleted[job_id] = at
+        self._known_jobs.pop(job_id, None)
+        self._wakeup.set()
+
+    async def open_executions(self) -> list[queries.Execution]:
+        """The rows without a verdict, once the database is there."""
+        await self.ready.wait()
+        return await self._until_done("read open records", self._read_open)
+
+    async def known_jobs(self) -> set[str]:
+        """UIDs of the ScheduledJobs that the database takes for existing."""
+        await self.ready.wait()
+        return await self._until_done("read jobs", self._read_jobs)
+
+    async def close(self, execution_ids: list[str]) -> None:
+        """Close rows whose Job is gone, as cancelled."""
+
+        def work(connection: Connection) -> int:
+            moment = datetime.now(UTC)
+            return writes.close_open_executions(connection, execution_ids, end_time=moment, now=moment)
+
+        await self._until_done("close records", lambda: run_in_transaction(self._engine, work))
+
+    async def run(self) -> None:
+        """Bring the schema up to date, then write until cancelled."""
+        await self._until_done("migrate the database", lambda: migrations.upgrade(self._engine))
+        self.ready.set()
+        while True:
+            await self._wakeup.wait()
+            self._wakeup.clear()
+            await asyncio.sleep(_BATCH_SECONDS)
+            while self._jobs or self._executions or self._deleted:
+                await self._flush()
+
+    async def flush(self, seconds: float) -> None:
+        """Before the process ends: write what is there, for at most so long. The next process finds the rest."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self._jobs or self._executions:
+                    await self._flush()
+        except TimeoutError:
+            _log.warning("%d records are left for the next process", len(self._executions))
+
+    async def _flush(self) -> None:
+        executions = dict(list(self._executions.items())[:_BATCH_SIZE])
+        owners = {entry.job_id for entry in executions.values()}
+        jobs = {key: job for key, job in self._jobs.items() if key in owners}
+        for key, job in list(self._jobs.items())[:_BATCH_SIZE]:
+            jobs.setdefault(key, job)
+        jobs |= {key: self._known_jobs[key] for key in owners if key not in jobs and key in self._known_jobs}
+        deleted = dict(self._deleted)
+        result = await self._until_done("write records", lambda: self._write(jobs, executions, deleted))
+        self._settle(jobs, executions, deleted, result)
+
+    def _write(
+        self, jobs: dict[str, JobRecord], executions: dict[str, ExecutionRecord], deleted: dict[str, datetime]
+    ) -> writes.WriteResult:
+        now = datetime.now(UTC)
+        result = writes.record(self._engine, jobs.values(), executions.values(), now=now)
+        for job_id, moment in deleted.items():
+
+            def mark(connection: Connection, job_id: str = job_id, moment: datetime = moment) -> int:
+                return writes.mark_jobs_deleted(connection, [job_id], deleted_at=moment, now=now)
+
+            run_in_transaction(self._engine, mark)
+        return result
+
+    def _settle(
+        self,
+        jobs: dict[str, JobRecord],
+        executions: dict[str, ExecutionRecord],
+        deleted: dict[str, datetime],
+        result: writes.WriteResult,
+    ) -> None:
+        for failure in result.failures:
+            _log.error("%s %s cannot be recorded: %s", failure.kind, failure.id, failure.problem)
+        for key, job in jobs.items():
+            if self._jobs.get(key) is job:
+                del self._jobs[key]
+            if key in result.jobs and key not in deleted:
+                self._known_jobs[key] = job
+        for key, entry in executions.items():
+            # What came meanwhile is newer, and is written next.
+            if self._executions.get(key) is entry:
+                del self._executions[key]
+            if key in result.executions:
+                self._known[key] = entry
+        for key, moment in deleted.items():
+            if self._deleted.get(key) == moment:
+                del self._deleted[key]
+        metrics.RECORDS_PENDING.set(len(self._executions))
+        self._on_committed({executions[key].job_id for key in result.executions})
+
+    def _read_open(self) -> list[queries.Execution]:
+        with self._engine.connect() as connection:
+            return queries.open_executions(connection)
+
+    def _read_jobs(self) -> set[str]:
+        with self._engine.connect() as connection:
+            return queries.undeleted_job_ids(connection)
+
+    async def _until_done(self, what: str, work: Callable[[], Result]) -> Result:
+        """Do blocking work off the loop; where the database will not, try again for as long as it takes."""
+        delay = _FIRST_DELAY
+        failed_at: float | None = None
+        while True:
+            try:
+                result = await asyncio.to_thread(work)
+            except (SQLAlchemyError, migrations.SchemaError) as error:
+                metrics.DATABASE_UP.set(0)
+                level = logging.ERROR if failed_at is None else logging.DEBUG
+                failed_at = failed_at or time.monotonic()
+                _log.log(level, "cannot %s: %s; next try in %.1f s", what, _cause(error), delay)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, _MAX_DELAY)
+                continue
+            metrics.DATABASE_UP.set(1)
+            if failed_at is not None:
+                _log.info("the database is back after %.0f s", time.monotonic() - failed_at)
+            return result
+
+
+def _cause(error: Exception) -> str:
+    return str(error) if isinstance(error, migrations.SchemaError) else describe(error)

@@ -1,0 +1,131 @@
+"""What was observed, as the rows that remember it. Pure."""
+
+import json
+from datetime import datetime
+
+from merp_crds import names
+from merp_crds.common import parse_rfc3339
+from merp_crds.reasons import Trigger
+from merp_crds.scheduledjob import Dependency, History, ScheduledJobSpec, Window
+from merp_operator import desired
+from merp_operator.observe import Json, Observed, Run
+from merp_operator.outcome import Outcome
+from merp_records.rows import DependencyRecord, ExecutionRecord, JobRecord
+
+
+def job_record(observed: Observed, defaults: desired.Defaults, status: Json) -> JobRecord:
+    """The row of a ScheduledJob. One whose spec cannot be read is remembered by its name."""
+    spec = observed.spec or ScheduledJobSpec()
+    timing = spec.schedule
+    next_run = status.get("nextRunTime")
+    return JobRecord(
+        id=observed.uid,
+        namespace=observed.namespace,
+        resource_name=observed.name,
+        name=spec.display_name or observed.name,
+        job_type=job_type(spec),
+        func=spec.task.func if spec.task is not None else "",
+        created_at=observed.created,
+        created_by=created_by(observed.body),
+        cron_expression=None if timing is None else timing.cron,
+        interval_seconds=None if timing is None else timing.interval_seconds,
+        run_date=None if timing is None else timing.at,
+        time_zone=desired.zone(spec, defaults),
+        args=None if spec.task is None else spec.task.args,
+        kwargs=None if spec.task is None else spec.task.kwargs,
+        status="paused" if desired.paused(observed) else "active",
+        next_run_time=None if next_run is None else parse_rfc3339(next_run),
+        description=spec.description,
+        priority=spec.priority.value,
+        generation=observed.generation,
+        record_days=(spec.history or History()).record_days,
+        dependencies=tuple(map(_dependency, spec.depends_on)),
+    )
+
+
+def execution_record(*, job_id: str, namespace: str, job_name: str, run: Run, outcome: Outcome) -> ExecutionRecord:
+    """The row of a run."""
+    return ExecutionRecord(
+        job_id=job_id,
+        namespace=namespace,
+        job_name=job_name,
+        run_name=run.name,
+        status=outcome.status,
+        trigger=run.trigger,
+        start_time=outcome.start_time,
+        end_time=outcome.end_time,
+        due_time=run.due_time,
+        reason=outcome.reason if outcome.ended else None,
+        reason_params={"message": outcome.message} if outcome.ended else None,
+        result=outcome.result,
+        error=outcome.error,
+        attempts=outcome.attempts,
+        attempt_details=list(outcome.attempt_details) or None,
+        exit_code=outcome.exit_code,
+        waited_seconds=outcome.waited_seconds,
+        job_uid=run.uid,
+        node=outcome.node,
+        image=outcome.image,
+        params=_parameters(run.job),
+        created_by=(run.job["metadata"].get("annotations") or {}).get(names.ANNOTATION_CREATED_BY),
+    )
+
+
+def refused_record(
+    observed: Observed, *, run_name: str, due_time: datetime, outcome: Outcome, asked_by: str
+) -> ExecutionRecord:
+    """The row of a request that never became a run."""
+    return ExecutionRecord(
+        job_id=observed.uid,
+        namespace=observed.namespace,
+        job_name=observed.name,
+        run_name=run_name,
+        status=outcome.status,
+        trigger=Trigger.MANUAL,
+        start_time=outcome.start_time,
+        end_time=outcome.end_time,
+        due_time=due_time,
+        reason=outcome.reason,
+        reason_params={"message": outcome.message},
+        error=outcome.error,
+        created_by=asked_by,
+    )
+
+
+def job_type(spec: ScheduledJobSpec) -> str:
+    """The seed's word for how a job is started."""
+    timing = spec.schedule
+    if timing is None:
+        return "dependency" if spec.depends_on else "manual"
+    if timing.cron is not None:
+        return "cron"
+    return "interval" if timing.interval_seconds is not None else "date"
+
+
+def created_by(item: Json) -> str:
+    """Who created an object, as the gateway wrote it; `unknown` where nobody did."""
+    return str((item["metadata"].get("annotations") or {}).get(names.ANNOTATION_CREATED_BY) or "unknown")
+
+
+def _dependency(entry: Dependency) -> DependencyRecord:
+    window = entry.window or Window(since_last_run=True)
+    if window.within is not None:
+        kind, value = "within", window.within
+    elif window.period is not None:
+        kind, value = "period", window.period.value
+    else:
+        kind, value = "sinceLastRun", None
+    return DependencyRecord(
+        depends_on=entry.name,
+        condition=entry.condition.value,
+        window_kind=kind,
+        window_value=value,
+        latest=entry.latest,
+    )
+
+
+def _parameters(job: Json) -> Json | None:
+    """The task with its parameters, as the run was given them."""
+    annotations = (job["spec"]["template"].get("metadata") or {}).get("annotations") or {}
+    text = annotations.get(names.ANNOTATION_TASK)
+    return None if text is None else json.loads(text)

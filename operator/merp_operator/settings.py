@@ -1,0 +1,40 @@
+"""The operator's settings: from the environment, or a `.env` file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from merp_crds.zones import find_zone
+from merp_records.settings import DatabaseSettings
+
+
+class OperatorSettings(DatabaseSettings):
+    """What an installation decides."""
+
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="What is logged. Default: INFO.")
+    ] = "INFO"
+    log_file: Annotated[Path | None, Field(description="A log file beside stdout. Default: none.")] = None
+    merp_watch_namespace: Annotated[
+        str, Field(description="The one namespace to serve. Default: empty, which means all.")
+    ] = ""
+    merp_default_time_zone: Annotated[str, Field(description="Zone of schedules that name none. Default: UTC.")] = "UTC"
+    merp_default_image: Annotated[
+        str, Field(description="Image of jobs that name none. No default: such a job is then refused.")
+    ] = ""
+    merp_catalogue: Annotated[
+        Path | None, Field(description="File with the default image's catalogue of tasks. Default: none, no check.")
+    ] = None
+    merp_health_port: Annotated[
+        int, Field(ge=1, le=65_535, description="Port of /healthz, /readyz and /metrics. Default: 8080.")
+    ] = 8080
+    merp_kubeconfig: Annotated[
+        Path | None, Field(description="A kubeconfig, outside a cluster. Default: the pod's own account.")
+    ] = None
+
+    @field_validator("merp_default_time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        find_zone(value)
+        return value

@@ -1,0 +1,226 @@
+"""A ScheduledJob's status, as a pure function of what it was, what exists, and now."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from pydantic import ValidationError
+
+from merp_crds import names, schedule
+from merp_crds.common import Condition, parse_rfc3339
+from merp_crds.reasons import ConditionReason, ConditionType, Reason, RunState, Trigger, Verdict
+from merp_crds.scheduledjob import (
+    MAX_LISTED_RUNS,
+    RECENT_VERDICTS,
+    RunEntry,
+    ScheduledJobStatus,
+    VerdictEntry,
+)
+from merp_operator import desired
+from merp_operator.definition import Problem
+from merp_operator.observe import Json, Observed, Run
+from merp_operator.outcome import Outcome
+
+# Status texts are for a table and a dialog; the record holds the whole of it.
+_MESSAGE_LENGTH: Final = 1024
+
+
+_Truth = Literal["True", "False", "Unknown"]
+_Wanted = tuple[ConditionType, _Truth, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A run and what became of it."""
+
+    run: Run
+    outcome: Outcome
+
+
+def compute(
+    observed: Observed,
+    judged: Iterable[Judged],
+    problem: Problem | None,
+    defaults: desired.Defaults,
+    now: datetime,
+    refusals: Iterable[VerdictEntry] = (),
+) -> Json:
+    """The status as JSON: the same input gives the same output, so that a second pass has nothing to write."""
+    before = _read(observed.status)
+    runs = list(judged)
+    recent = _recent(before, runs, refusals)
+    active = [_active(item) for item in runs if not item.outcome.ended]
+    spec = observed.spec
+    status = ScheduledJobStatus(
+        observed_generation=observed.generation,
+        conditions=_conditions(observed, before, problem, active, recent, now),
+        schedule=None if spec is None else schedule.describe(spec.schedule)[:128],
+        time_zone=None if spec is None else desired.zone(spec, defaults),
+        next_run_time=_next_run_time(observed, problem, defaults, now),
+        last_schedule_time=_last_schedule_time(observed, before, runs),
+        last_success_time=_last_success_time(before, recent),
+        active=active[:MAX_LISTED_RUNS],
+        active_count=len(active),
+        recent=recent[:RECENT_VERDICTS],
+        newest=_newest(before, recent),
+        opened=before.opened,
+        unrecorded=before.unrecorded,
+        accounted=before.accounted,
+        clock=_clock(observed, defaults),
+    )
+    return _without_empty(status.as_json())
+
+
+def _read(body: Json) -> ScheduledJobStatus:
+    try:
+        return ScheduledJobStatus.model_validate(body)
+    except ValidationError:
+        # Written by a version that knew other words: what can be seen in the cluster is computed anew.
+        return ScheduledJobStatus()
+
+
+def _active(item: Judged) -> RunEntry:
+    outcome = item.outcome
+    return RunEntry(
+        run=item.run.name,
+        due_time=item.run.due_time,
+        trigger=item.run.trigger,
+        state=RunState(outcome.status.value),
+        since=outcome.start_time,
+        message=outcome.message[:_MESSAGE_LENGTH] or None,
+    )
+
+
+def _recent(before: ScheduledJobStatus, runs: list[Judged], refusals: Iterable[VerdictEntry]) -> list[VerdictEntry]:
+    """All verdicts known, newest first: those remembered, those of the Jobs that exist, and the latest refusals."""
+    entries = {entry.run: entry for entry in before.recent}
+    entries |= {entry.run: entry for entry in refusals}
+    for item in runs:
+        if item.outcome.ended:
+            entries[item.run.name] = verdict_entry(item.run.name, item.run.due_time, item.run.trigger, item.outcome)
+    return sorted(entries.values(), key=lambda entry: (entry.end_time, entry.run), reverse=True)
+
+
+def verdict_entry(run: str, due_time: datetime, trigger: Trigger, outcome: Outcome) -> VerdictEntry:
+    """A run's verdict as the status lists it."""
+    assert outcome.end_time is not None, "a verdict has an end"
+    return VerdictEntry(
+        run=run,
+        due_time=due_time,
+        trigger=trigger,
+        verdict=Verdict(outcome.status.value),
+        reason=outcome.reason or Reason.UNKNOWN,
+        message=outcome.message[:_MESSAGE_LENGTH] or None,
+        start_time=outcome.start_time,
+        end_time=outcome.end_time,
+    )
+
+
+def _newest(before: ScheduledJobStatus, recent: list[VerdictEntry]) -> dict[str, VerdictEntry]:
+    newest = dict(before.newest)
+    for entry in reversed(recent):
+        known = newest.get(entry.verdict.value)
+        if known is None or known.end_time <= entry.end_time:
+            newest[entry.verdict.value] = entry
+    return dict(sorted(newest.items()))
+
+
+def _next_run_time(
+    observed: Observed, problem: Problem | None, defaults: desired.Defaults, now: datetime
+) -> datetime | None:
+    spec = observed.spec
+    if spec is None or spec.schedule is None or problem is not None or desired.paused(observed):
+        return None
+    return schedule.next_due(spec.schedule, defaults.time_zone, now)
+
+
+def _last_schedule_time(observed: Observed, before: ScheduledJobStatus, runs: list[Judged]) -> datetime | None:
+    times = [item.run.due_time for item in runs if item.run.trigger is Trigger.SCHEDULE]
+    native = ((observed.cron_job or {}).get("status") or {}).get("lastScheduleTime")
+    if native:
+        times.append(parse_rfc3339(native))
+    if before.last_schedule_time is not None:
+        times.append(before.last_schedule_time)
+    return max(times, default=None)
+
+
+def _last_success_time(before: ScheduledJobStatus, recent: list[VerdictEntry]) -> datetime | None:
+    times = [entry.end_time for entry in recent if entry.verdict is Verdict.SUCCESS]
+    if before.last_success_time is not None:
+        times.append(before.last_success_time)
+    return max(times, default=None)
+
+
+def _clock(observed: Observed, defaults: desired.Defaults) -> str:
+    spec = observed.spec
+    if spec is None or spec.schedule is None:
+        return "None"
+    return "Operator" if schedule.native_cron(spec.schedule, defaults.time_zone) is None else "Native"
+
+
+def _conditions(
+    observed: Observed,
+    before: ScheduledJobStatus,
+    problem: Problem | None,
+    active: list[RunEntry],
+    recent: list[VerdictEntry],
+    now: datetime,
+) -> list[Condition]:
+    found = {entry.type: entry for entry in before.conditions}
+    wanted = [
+        _ready(problem),
+        _paused(observed),
+        _waiting(active),
+        _last_run(recent),
+    ]
+    for kind, status, reason, message in wanted:
+        known = found.get(kind.value)
+        changed = known is None or known.status != status
+        found[kind.value] = Condition(
+            type=kind.value,
+            status=status,
+            reason=reason,
+            message=message[:_MESSAGE_LENGTH],
+            last_transition_time=now if changed or known is None else known.last_transition_time,
+            observed_generation=observed.generation,
+        )
+    return sorted(found.values(), key=lambda entry: entry.type)
+
+
+def _ready(problem: Problem | None) -> _Wanted:
+    if problem is None:
+        return ConditionType.READY, "True", ConditionReason.VALID.value, "the definition is good"
+    return ConditionType.READY, "False", problem.reason.value, problem.message
+
+
+def _paused(observed: Observed) -> _Wanted:
+    if observed.spec is not None and observed.spec.suspend:
+        return ConditionType.PAUSED, "True", ConditionReason.SUSPENDED.value, "spec.suspend is true"
+    if desired.paused(observed):
+        text = observed.annotations[names.ANNOTATION_PAUSED]
+        return ConditionType.PAUSED, "True", ConditionReason.PAUSED_BY_ANNOTATION.value, text
+    return ConditionType.PAUSED, "False", ConditionReason.NOT_PAUSED.value, "runs become due"
+
+
+def _waiting(active: list[RunEntry]) -> _Wanted:
+    waiting = [entry for entry in active if entry.state is RunState.WAITING]
+    if not waiting:
+        return ConditionType.WAITING, "False", "NothingWaits", "no run waits"
+    first = waiting[0]
+    return ConditionType.WAITING, "True", "RunWaits", f"{first.run}: {first.message or 'waiting'}"
+
+
+def _last_run(recent: list[VerdictEntry]) -> _Wanted:
+    kind = ConditionType.LAST_RUN_SUCCEEDED
+    # A due time that was skipped says nothing of how the job does when it runs.
+    ran = [entry for entry in recent if entry.verdict not in (Verdict.SKIPPED, Verdict.MISSED)]
+    if not ran:
+        return kind, "Unknown", ConditionReason.NO_RUN_YET.value, "no run has ended yet"
+    last = ran[0]
+    status: _Truth = "True" if last.verdict is Verdict.SUCCESS else "False"
+    return kind, status, last.reason.value, f"{last.run}: {last.message or last.verdict.value}"
+
+
+def _without_empty(status: Json) -> Json:
+    return {key: value for key, value in status.items() if value not in ([], {})}

@@ -1,0 +1,191 @@
+"""The pod of a run: what the scheduler renders, with the user's own pod template merged over it."""
+
+import json
+from typing import Any, Final
+
+from merp_crds import names
+from merp_crds.scheduledjob import Priority, ScheduledJobSpec, Template
+from merp_operator.observe import Json
+
+CONTAINER: Final = "task"
+TASK_FOLDER: Final = "/etc/merp"
+_TASK_VOLUME: Final = "merp-task"
+# The kubelet keeps 4096 bytes of a container's message, and 12 KiB of all containers of a pod together.
+_MESSAGE_BYTES: Final = 4096
+_POD_MESSAGE_BYTES: Final = 12_288
+_PRIORITY_CLASSES: Final = {Priority.HIGH: "merp-high", Priority.LOW: "merp-low"}
+# How the entries of a pod's lists are told apart when one list is merged over another.
+_MERGE_KEYS: Final = {
+    "containers": "name",
+    "initContainers": "name",
+    "volumes": "name",
+    "env": "name",
+    "volumeMounts": "mountPath",
+}
+# A queue of another system would hold runs for reasons that the scheduler cannot see.
+FORBIDDEN_LABEL: Final = "kueue.x-k8s.io/queue-name"
+
+
+class TemplateError(Exception):
+    """The user's template cannot be rendered; the text names the field and the remedy."""
+
+
+def pod_template(
+    *, name: str, uid: str, spec: ScheduledJobSpec, default_image: str, time_zone: str, due_time: str | None = None
+) -> Json:
+    """The pod template of a run of the ScheduledJob `name`.
+
+    `due_time` is written where the operator starts the run itself; the native clock's Jobs carry it in their name.
+    Raises TemplateError.
+    """
+    template = spec.template or Template()
+    image = template.image or default_image
+    if not image:
+        raise TemplateError("template.image: is not set, and the installation has no default image")
+    labels = {
+        names.LABEL_MANAGED: "true",
+        names.LABEL_SCHEDULED_JOB: name,
+        names.LABEL_SCHEDULED_JOB_UID: uid,
+    }
+    annotations = {names.ANNOTATION_TIME_ZONE: time_zone}
+    if due_time is not None:
+        annotations[names.ANNOTATION_DUE_TIME] = due_time
+    if spec.task is not None:
+        task = {"func": spec.task.func, "args": spec.task.args, "kwargs": spec.task.kwargs}
+        annotations[names.ANNOTATION_TASK] = json.dumps(task, ensure_ascii=False)
+    rendered = {
+        "metadata": {"labels": labels, "annotations": annotations},
+        "spec": _pod_spec(name, spec, template, image),
+    }
+    _check(template.pod_template or {})
+    merged: Json = merge(rendered, template.pod_template or {})
+    merged["metadata"]["labels"] |= labels
+    merged["metadata"]["annotations"] |= annotations
+    _set_message_limit(merged["spec"])
+    return merged
+
+
+def _pod_spec(name: str, spec: ScheduledJobSpec, template: Template, image: str) -> Json:
+    pod: Json = {
+        "restartPolicy": "Never",
+        "enableServiceLinks": False,
+        # A task that talks to the API server says so by naming its account.
+        "automountServiceAccountToken": template.service_account_name is not None,
+        "containers": [_container(name, spec, template, image)],
+        "volumes": [_task_volume(), *template.volumes],
+    }
+    priority_class = spec.priority_class_name or _PRIORITY_CLASSES.get(spec.priority)
+    optional = {
+        "serviceAccountName": template.service_account_name,
+        "imagePullSecrets": template.image_pull_secrets,
+        "nodeSelector": template.node_selector,
+        "tolerations": template.tolerations,
+        "priorityClassName": priority_class,
+    }
+    pod |= {key: value for key, value in optional.items() if value}
+    if spec.task is not None:
+        pod["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    return pod
+
+
+def _container(name: str, spec: ScheduledJobSpec, template: Template, image: str) -> Json:
+    container: Json = {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": template.image_pull_policy or "IfNotPresent",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "env": [*_environment(name, template), *template.env],
+        "volumeMounts": [
+            {"name": _TASK_VOLUME, "mountPath": TASK_FOLDER, "readOnly": True},
+            *template.volume_mounts,
+        ],
+    }
+    optional = {
+        "command": template.command,
+        "args": template.args,
+        "envFrom": template.env_from,
+        "resources": template.resources,
+    }
+    container |= {key: value for key, value in optional.items() if value}
+    if spec.task is not None:
+        container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    return container
+
+
+def _environment(name: str, template: Template) -> list[Json]:
+    def field(path: str) -> Json:
+        return {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}
+
+    environment: list[Json] = [
+        {"name": "MERP_SCHEDULED_JOB", "value": name},
+        {"name": "MERP_NAMESPACE", "valueFrom": field("metadata.namespace")},
+        {"name": "MERP_POD_NAME", "valueFrom": field("metadata.name")},
+        {"name": "MERP_RUN_NAME", "valueFrom": field(f"metadata.labels['{names.LABEL_JOB_NAME}']")},
+    ]
+    secret = [entry["name"] for entry in template.env if "secretKeyRef" in (entry.get("valueFrom") or {})]
+    if secret:
+        environment.append({"name": "MERP_SECRET_ENV", "value": ",".join(secret)})
+    return environment
+
+
+def _task_volume() -> Json:
+    """Annotations as files: no shell, no `$(NAME)` expansion, no limit of an argument's length."""
+    files = {
+        "task": names.ANNOTATION_TASK,
+        "due-time": names.ANNOTATION_DUE_TIME,
+        "time-zone": names.ANNOTATION_TIME_ZONE,
+    }
+    items = [
+        {"path": path, "fieldRef": {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{annotation}']"}}
+        for path, annotation in files.items()
+    ]
+    return {"name": _TASK_VOLUME, "downwardAPI": {"items": items}}
+
+
+def _set_message_limit(pod: Json) -> None:
+    """Tell the runner how long a message the kubelet keeps: containers of a pod share the room."""
+    count = len(pod["containers"]) + len(pod.get("initContainers") or [])
+    limit = min(_MESSAGE_BYTES, _POD_MESSAGE_BYTES // count)
+    if limit < _MESSAGE_BYTES:
+        task = next(entry for entry in pod["containers"] if entry["name"] == CONTAINER)
+        task["env"].append({"name": "MERP_MESSAGE_LIMIT", "value": str(limit)})
+
+
+def _check(user: Json) -> None:
+    where = "template.podTemplate"
+    unknown = set(user) - {"metadata", "spec"}
+    if unknown:
+        raise TemplateError(f"{where}: has metadata and spec only, not {', '.join(sorted(unknown))}")
+    for key in ("metadata", "spec"):
+        part: object = user.get(key, {})
+        if not isinstance(part, dict):
+            raise TemplateError(f"{where}.{key}: must be an object")
+    policy = (user.get("spec") or {}).get("restartPolicy", "Never")
+    if policy != "Never":
+        raise TemplateError(
+            f"{where}.spec.restartPolicy: {policy} would hide attempts from the Job: leave it out, it is Never"
+        )
+    if FORBIDDEN_LABEL in ((user.get("metadata") or {}).get("labels") or {}):
+        raise TemplateError(f"{where}.metadata.labels: {FORBIDDEN_LABEL} is not supported: use spec.pool")
+
+
+def merge(base: Any, over: Any, key: str = "") -> Any:
+    """`over` merged over `base`: objects by key, the named lists entry by entry, the rest replaced."""
+    if isinstance(base, dict) and isinstance(over, dict):
+        merged = dict(base)
+        for name, value in over.items():
+            merged[name] = merge(base[name], value, name) if name in base else value
+        return merged
+    by = _MERGE_KEYS.get(key)
+    if by and isinstance(base, list) and isinstance(over, list):
+        return _merge_lists(base, over, by, key)
+    return over
+
+
+def _merge_lists(base: list[Json], over: list[Any], by: str, key: str) -> list[Json]:
+    if not all(isinstance(entry, dict) and by in entry for entry in over):
+        raise TemplateError(f"template.podTemplate: every entry of {key} needs {by}")
+    given = {entry[by]: entry for entry in over}
+    kept = [merge(entry, given[entry[by]]) if entry.get(by) in given else entry for entry in base]
+    known = {entry.get(by) for entry in base}
+    return kept + [entry for entry in over if entry[by] not in known]

@@ -1,0 +1,243 @@
+"""What the operator knows of the cluster: its own kinds as kopf tells them, Jobs, Pods and CronJobs by reflectors."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final
+
+from merp_crds import names
+from merp_kube import paths
+from merp_kube.client import PAGE_SIZE, ApiError, Client, Unreachable
+from merp_kube.paths import Resource
+from merp_kube.reflector import Reflector
+from merp_operator.observe import Json, owner_name
+
+Key = tuple[str, str]
+
+_SELECTOR: Final = f"{names.LABEL_MANAGED}=true"
+# A deletion that kopf's watch missed is noticed after this long at the latest.
+RESYNC_SECONDS: Final = 300.0
+
+_log = logging.getLogger(__name__)
+
+
+class Own:
+    """The cache of one of our own kinds, fed by events and corrected by lists."""
+
+    def __init__(self, resource: Resource, changed: Callable[[Json], None]) -> None:
+        self.resource = resource
+        self._changed = changed
+        self._objects: dict[Key, Json] = {}
+
+    def get(self, namespace: str, name: str) -> Json | None:
+        """The object as last seen, or None."""
+        return self._objects.get((namespace, name))
+
+    def all(self) -> list[Json]:
+        """Every object."""
+        return list(self._objects.values())
+
+    def put(self, item: Json) -> None:
+        """An object as it is now; an older version than the one known is ignored."""
+        key = _key(item)
+        known = self._objects.get(key)
+        if known is not None and _older(item, known):
+            return
+        self._objects[key] = item
+        self._changed(item)
+
+    def remove(self, item: Json) -> None:
+        """An object that is gone."""
+        key = _key(item)
+        known = self._objects.get(key)
+        if known is not None and known["metadata"]["uid"] == item["metadata"]["uid"]:
+            del self._objects[key]
+        self._changed(item)
+
+    def replace(self, items: list[Json]) -> None:
+        """All objects as a list has them: what it lacks is gone."""
+        listed = {_key(item): item for item in items}
+        for key, known in list(self._objects.items()):
+            if key not in listed:
+                self.remove(known)
+        for key, item in listed.items():
+            old = self._objects.get(key)
+            if old is None or old["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
+                self.put(item)
+
+
+class Watch:
+    """The whole picture, and who is told of its changes.
+
+    `changed(namespace, name)` names the ScheduledJob that something happened to; `vanished(job, pods)` tells of a Job
+    that is gone, with the pods it had.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        namespace: str | None,
+        changed: Callable[[str, str], None],
+        vanished: Callable[[Json, list[Json]], None],
+    ) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._changed = changed
+        self._vanished = vanished
+        self.scheduled_jobs = Own(paths.SCHEDULED_JOB, lambda item: changed(*_key(item)))
+        self.job_runs = Own(paths.JOB_RUN, self._job_run_changed)
+        self._jobs_of: defaultdict[Key, dict[str, Json]] = defaultdict(dict)
+        self._pods_of: defaultdict[Key, dict[str, Json]] = defaultdict(dict)
+        self._requests_of: defaultdict[Key, dict[str, Json]] = defaultdict(dict)
+        self.cron_jobs = self._reflector(paths.CRON_JOB, self._cron_job_changed)
+        self.jobs = self._reflector(paths.JOB, self._job_changed)
+        self.pods = self._reflector(paths.POD, self._pod_changed)
+
+    @property
+    def reflectors(self) -> tuple[Reflector, ...]:
+        """The three reflectors; pods first, so that a Job's pods are known when it is."""
+        return (self.pods, self.jobs, self.cron_jobs)
+
+    def jobs_of(self, namespace: str, name: str) -> list[tuple[Json, list[Json]]]:
+        """The Jobs of a ScheduledJob, each with its pods."""
+        jobs = self._jobs_of.get((namespace, name), {})
+        return [(job, self.pods_of(job)) for job in jobs.values()]
+
+    def pods_of(self, job: Json) -> list[Json]:
+        """The pods of a Job."""
+        pods = self._pods_of.get(_key(job), {})
+        return [pod for pod in pods.values() if _controller(pod) == job["metadata"]["uid"]]
+
+    def requests_of(self, namespace: str, name: str) -> list[Json]:
+        """The JobRuns for a ScheduledJob."""
+        return list(self._requests_of.get((namespace, name), {}).values())
+
+    async def synced(self) -> None:
+        """Wait until the picture is complete: a decision from half of it would be wrong."""
+        await self.resync()
+        for reflector in self.reflectors:
+            await reflector.synced.wait()
+
+    async def resync_for_ever(self) -> None:
+        """List our own kinds now and then: after a gap kopf tells of no deletion."""
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            await self.resync()
+
+    async def resync(self) -> None:
+        """List our own kinds once, however long the server takes to be there."""
+        for own in (self.scheduled_jobs, self.job_runs):
+            delay = 0.5
+            while True:
+                try:
+                    own.replace(await self._list(own.resource))
+                    break
+                except (ApiError, Unreachable) as error:
+                    _log.warning("list of %s: %s; next try in %.0f s", own.resource.plural, error, delay)
+                    await asyncio.sleep(delay)
+                    delay = min(delay * 2, 30.0)
+
+    async def _list(self, resource: Resource) -> list[Json]:
+        path = resource.of(self._namespace) if self._namespace else resource.all()
+        items: list[Json] = []
+        token = ""
+        while True:
+            page = await self._client.call(
+                "GET", path, query={"limit": str(PAGE_SIZE)} | ({"continue": token} if token else {})
+            )
+            # The items of a list lack their kind.
+            items += page["items"]
+            token = page["metadata"].get("continue") or ""
+            if not token:
+                return items
+
+    def _reflector(self, resource: Resource, on_change: Callable[[Json | None, Json | None], None]) -> Reflector:
+        return Reflector(
+            self._client,
+            resource,
+            on_change=on_change,
+            selector=_SELECTOR,
+            namespace=self._namespace,
+            trim=_without_managed_fields,
+        )
+
+    def _job_run_changed(self, item: Json) -> None:
+        namespace, name = _key(item)
+        owner = (item.get("spec") or {}).get("scheduledJob", "")
+        key = (namespace, owner)
+        if self.job_runs.get(namespace, name) is None:
+            self._requests_of[key].pop(name, None)
+            if not self._requests_of[key]:
+                del self._requests_of[key]
+        else:
+            self._requests_of[key][name] = item
+        self._changed(namespace, owner)
+
+    def _cron_job_changed(self, before: Json | None, after: Json | None) -> None:
+        item = after or before
+        assert item is not None, "a change has an object"
+        owner = owner_name(item)
+        if owner is not None:
+            self._changed(item["metadata"]["namespace"], owner)
+
+    def _job_changed(self, before: Json | None, after: Json | None) -> None:
+        item = after or before
+        assert item is not None, "a change has an object"
+        owner = owner_name(item)
+        if owner is None:
+            return
+        key = (item["metadata"]["namespace"], owner)
+        self._index(self._jobs_of, key, item, present=after is not None)
+        if after is None:
+            self._vanished(item, self.pods_of(item))
+            self._pods_of.pop(_key(item), None)
+        self._changed(*key)
+
+    def _pod_changed(self, before: Json | None, after: Json | None) -> None:
+        item = after or before
+        assert item is not None, "a change has an object"
+        owner, job = owner_name(item), (item["metadata"].get("labels") or {}).get(names.LABEL_JOB_NAME)
+        if owner is None or job is None:
+            return
+        namespace = item["metadata"]["namespace"]
+        # The last state of a pod that is gone stays while its Job is there: it holds the exit code.
+        job_exists = self.jobs.get(namespace, job) is not None
+        self._index(self._pods_of, (namespace, job), item, present=after is not None or job_exists)
+        self._changed(namespace, owner)
+
+    @staticmethod
+    def _index(index: defaultdict[Key, dict[str, Json]], key: Key, item: Json, *, present: bool) -> None:
+        uid = item["metadata"]["uid"]
+        if present:
+            index[key][uid] = item
+            return
+        index[key].pop(uid, None)
+        if not index[key]:
+            del index[key]
+
+
+def _key(item: Json) -> Key:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
+
+
+def _older(item: Json, known: Json) -> bool:
+    """Whether `item` is an earlier version of the same object. Versions of one kind are numbers that grow."""
+    mine, theirs = item["metadata"], known["metadata"]
+    if mine["uid"] != theirs["uid"]:
+        return False
+    return int(mine["resourceVersion"]) < int(theirs["resourceVersion"])
+
+
+def _controller(item: Json) -> str | None:
+    for entry in item["metadata"].get("ownerReferences") or []:
+        if entry.get("controller"):
+            return str(entry["uid"])
+    return None
+
+
+def _without_managed_fields(item: Json) -> Json:
+    """They are half of an object's size, and nothing is decided from them."""
+    metadata = {key: value for key, value in item["metadata"].items() if key != "managedFields"}
+    return item | {"metadata": metadata}

@@ -1,0 +1,98 @@
+"""A queue of keys: each key is in it once, is worked on by one worker at a time, and comes back after a failure.
+
+What is queued is only the name of what to look at, so that a hundred events on one object are one look.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Hashable
+from typing import Final, Generic, TypeVar
+
+Key = TypeVar("Key", bound=Hashable)
+
+_FIRST_DELAY: Final = 0.2
+_MAX_DELAY: Final = 30.0
+# Doubling from 0.2 s passes 30 s at the eighth failure.
+_MAX_DOUBLINGS: Final = 8
+
+
+class WorkQueue(Generic[Key]):
+    """Keys to work on, oldest first."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """`clock` is monotonic, in seconds; the running loop's `time`."""
+        self._clock = clock
+        self._ready: dict[Key, None] = {}
+        # Worked on right now, and whether it was asked for again meanwhile.
+        self._working: dict[Key, bool] = {}
+        self._failures: dict[Key, int] = {}
+        self._later: dict[Key, asyncio.TimerHandle] = {}
+        self._due: dict[Key, float] = {}
+        self._wakeup = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def add(self, key: Key) -> None:
+        """Look at `key` as soon as a worker is free."""
+        if key in self._working:
+            self._working[key] = True
+            return
+        self._cancel(key)
+        self._ready.setdefault(key)
+        self._wakeup.set()
+
+    def add_after(self, key: Key, delay: float) -> None:
+        """Look at `key` in `delay` seconds, or at an earlier moment that was asked for before."""
+        if delay <= 0:
+            self.add(key)
+            return
+        at = self._clock() + delay
+        if key in self._ready or self._due.get(key, at + 1) <= at:
+            return
+        self._cancel(key)
+        self._due[key] = at
+        self._later[key] = asyncio.get_running_loop().call_later(delay, self._fire, key)
+
+    async def get(self) -> Key:
+        """The next key; it is not given to another worker until `done` or `failed`."""
+        while not self._ready:
+            self._wakeup.clear()
+            await self._wakeup.wait()
+        key = next(iter(self._ready))
+        del self._ready[key]
+        self._working[key] = False
+        return key
+
+    def done(self, key: Key) -> None:
+        """The key was worked on; what was asked for meanwhile is worked on again."""
+        self._failures.pop(key, None)
+        if self._working.pop(key):
+            self.add(key)
+
+    def failed(self, key: Key, delay: float | None = None) -> float:
+        """The key could not be worked on: it comes back after a delay that doubles. Returns the seconds.
+
+        `delay` is what the server asked for.
+        """
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        backoff = min(_FIRST_DELAY * 2 ** min(failures, _MAX_DOUBLINGS), _MAX_DELAY)
+        wait = delay or backoff * random.uniform(0.7, 1.0)  # noqa: S311  (spreads load, guards nothing)
+        self._working.pop(key)
+        self.add_after(key, wait)
+        return wait
+
+    def failures(self, key: Key) -> int:
+        """How often the key failed since it last worked."""
+        return self._failures.get(key, 0)
+
+    def _fire(self, key: Key) -> None:
+        self._cancel(key)
+        self.add(key)
+
+    def _cancel(self, key: Key) -> None:
+        self._due.pop(key, None)
+        handle = self._later.pop(key, None)
+        if handle is not None:
+            handle.cancel()

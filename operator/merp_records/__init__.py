@@ -1,0 +1,1 @@
+"""What the database remembers of jobs and their executions. The operator writes it, the gateway reads."""

@@ -1,0 +1,64 @@
+"""Debian packages that the cluster runs on, installed only where they are missing."""
+
+import os
+from pathlib import Path
+
+from merp_cluster.commands import logged, output, succeeds
+from merp_cluster.errors import ClusterError
+from merp_cluster.progress import step
+
+# iptables and conntrack: kube-proxy calls them. buildah and debootstrap: the images.
+REQUIRED = (
+    "buildah",
+    "conntrack",
+    "containerd",
+    "containernetworking-plugins",
+    "debootstrap",
+    "iptables",
+    "iproute2",
+    "openssl",
+    "runc",
+    "util-linux",
+)
+POLICY = Path("/usr/sbin/policy-rc.d")
+POLICY_TEXT = "#!/bin/sh\n# merp-cluster: installing containerd must not start the host's own containerd.\nexit 101\n"
+
+
+def missing(names: tuple[str, ...] = REQUIRED) -> list[str]:
+    """Those of `names` that dpkg does not report as installed."""
+    return [name for name in names if not _installed(name)]
+
+
+def ensure(log: Path) -> None:
+    """Installs what is missing. ClusterError where this cannot work (not Debian, not root)."""
+    if POLICY.is_file() and POLICY.read_text() == POLICY_TEXT:
+        # An installation that was cut off left it; other packages' services must start again.
+        POLICY.unlink()
+    absent = missing()
+    if not absent:
+        return
+    if not succeeds(["apt-get", "--version"]):
+        raise ClusterError(f"needs Debian's packages {' '.join(absent)}, and there is no apt-get here to install them")
+    with step(f"installing {' '.join(absent)}"):
+        _install(absent, log)
+
+
+def _installed(name: str) -> bool:
+    # An unknown package makes dpkg-query fail, which says the same as "not installed" does.
+    if not succeeds(["dpkg-query", "-W", name]):
+        return False
+    return output(["dpkg-query", "-W", "-f", "${db:Status-Status}", name]) == "installed"
+
+
+def _install(names: list[str], log: Path) -> None:
+    own_policy = not POLICY.exists()
+    if own_policy:
+        POLICY.write_text(POLICY_TEXT)
+        os.chmod(POLICY, 0o755)
+    environment = {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        logged(["apt-get", "update", "-q"], log, env=environment)
+        logged(["apt-get", "install", "-q", "-y", "--no-install-recommends", *names], log, env=environment)
+    finally:
+        if own_policy:
+            POLICY.unlink(missing_ok=True)

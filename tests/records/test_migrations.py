@@ -1,0 +1,242 @@
+"""The schema goes up and down everywhere, once, whoever starts together, and over what a dead migrator left."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+import merp_records.migrations
+from merp_records.engine import create_engine, create_migration_engine
+from merp_records.migrations import (
+    VERSION_TABLE,
+    SchemaError,
+    SchemaState,
+    downgrade,
+    is_current,
+    offline_sql,
+    schema_state,
+    upgrade,
+)
+from merp_records.tables import Base
+
+
+@pytest.fixture
+def empty(empty_url):
+    """An engine on an empty database."""
+    engine = create_engine(empty_url)
+    yield engine
+    engine.dispose()
+
+
+def tables(engine) -> set[str]:
+    with engine.connect() as connection:
+        return set(inspect(connection).get_table_names())
+
+
+def execute(engine, *statements: str) -> None:
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def test_up_down_and_up_again(empty) -> None:
+    seen = [schema_state(empty)]
+    for step in (upgrade, upgrade, downgrade, downgrade, upgrade):
+        step(empty)
+        seen.append(schema_state(empty))
+    missing, current = SchemaState.MISSING, SchemaState.CURRENT
+    assert seen == [missing, current, current, missing, missing, current]
+    assert is_current(empty)
+    assert tables(empty) == {"jobs", "job_executions", "job_dependencies", VERSION_TABLE}
+
+
+def test_the_migrations_make_what_the_code_expects(empty) -> None:
+    upgrade(empty)
+    with empty.connect() as connection:
+        options = {"version_table": VERSION_TABLE, "compare_type": True, "compare_server_default": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata) == []
+
+
+def test_the_columns_of_the_contract_are_there(empty) -> None:
+    upgrade(empty)
+    with empty.connect() as connection:
+        found = {
+            name: {c["name"] for c in inspect(connection).get_columns(name)} for name in ("jobs", "job_executions")
+        }
+    jobs = "id name job_type func cron_expression interval_seconds args kwargs status next_run_time description"
+    times = "created_at updated_at created_by"
+    executions = "id job_id start_time end_time status result error"
+    assert set(f"{jobs} {times}".split()) - found["jobs"] == set()
+    assert set(executions.split()) - found["job_executions"] == set()
+    )
+
+
+@pytest.mark.mariadb
+def test_c64_no_column_changes_by_itself(mariadb, migrated_mariadb) -> None:
+    assert mariadb.sql("SELECT @@explicit_defaults_for_timestamp") == ((0,),)
+    for name in Base.metadata.tables:
+        ((_, made),) = mariadb.sql(f"SHOW CREATE TABLE `{name}`", migrated_mariadb.database)
+        wrong = ("TIMESTAMP", "ON UPDATE", "CURRENT_TIMESTAMP", "0000-00-00", "LATIN1", "MYISAM")
+        assert [word for word in wrong if word in made.upper()] == []
+
+
+@pytest.mark.parametrize("dialect", ["mysql", "mariadb"])
+def test_c64_the_sql_for_mysql_57_has_none_of_its_pitfalls(dialect) -> None:
+    sql = offline_sql(dialect)
+    made = [part for part in sql.split(";") if "CREATE TABLE job" in part]
+    assert [part.count("ENGINE=InnoDB CHARSET=utf8mb4") for part in made] == [1, 1, 1]
+    # Implicit ON UPDATE and error 1067; window functions and keywords of 8; what only MariaDB knows.
+    wrong = ("TIMESTAMP", "CURRENT_", "ON UPDATE", "IF NOT EXISTS", "RETURNING", " JSON", "0900")
+    assert [word for word in wrong if word in sql.upper()] == []
+    # A bare DATETIME drops the fraction.
+    assert sql.count("DATETIME") == sql.count("DATETIME(6)") > 0
+    # Reserved words of MySQL 5.7 and 8.
+    assert "`trigger` VARCHAR" in sql
+    assert "`condition` VARCHAR" in sql
+
+
+def test_every_index_fits_into_191_characters() -> None:
+    """COMPACT rows hold 767 bytes, and utf8mb4 takes four for each character; ours are ASCII on top of that."""
+    lengths = {
+        index.name: sum(getattr(column.type, "length", None) or 8 for column in index.columns)
+        for table in Base.metadata.tables.values()
+        for index in table.indexes
+    }
+    assert {name: length for name, length in lengths.items() if length > 191} == {}
+
+
+def test_replicas_that_start_together_migrate_once(empty, empty_url) -> None:
+    """In processes of their own: SQLite's locks belong to a process."""
+    program = (
+        "import sys; from sqlalchemy import make_url; from merp_records.engine import create_engine;"
+        "from merp_records.migrations import upgrade; upgrade(create_engine(make_url(sys.argv[1])))"
+    )
+    command = [sys.executable, "-W", "error", "-c", program, empty_url.render_as_string(hide_password=False)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
+    ends = [(process.communicate(timeout=60)[1].decode(), process.returncode) for process in processes]
+    assert ends == [("", 0)] * 4
+    with empty.connect() as connection:
+        assert connection.scalar(text(f"SELECT COUNT(*) FROM {VERSION_TABLE}")) == 1
+
+
+@pytest.mark.mariadb
+def test_a_migrator_waits_for_another_one_and_leaves_no_lock(mariadb, poll) -> None:
+    engine = create_engine(mariadb.new_url())
+    held = threading.Event()
+    release = threading.Event()
+
+    def hold() -> None:
+        with merp_records.migrations._locked(engine):
+            held.set()
+            assert release.wait(30)
+
+    processes = f"SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{engine.url.database}'"
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(hold)
+        assert held.wait(30)
+        second = threads.submit(upgrade, engine)
+        try:
+            poll(lambda: mariadb.sql(f"{processes} AND state = 'User lock'") == ((1,),))
+            assert not second.done()
+            assert schema_state(engine) is SchemaState.MISSING
+        finally:
+            release.set()
+        first.result(30)
+        second.result(30)
+    assert is_current(engine)
+    engine.dispose()
+    poll(lambda: mariadb.sql(processes) == ((0,),))
+
+
+def test_a_failed_migration_lets_the_next_one_in(empty) -> None:
+    execute(empty, "CREATE TABLE jobs (id INTEGER)")
+    with pytest.raises(SchemaError):
+        upgrade(empty)
+    execute(empty, "DROP TABLE jobs")
+    upgrade(empty)
+    assert is_current(empty)
+
+
+@pytest.mark.parametrize(
+    "undone",
+    [
+        pytest.param(["DROP TABLE job_dependencies", "DROP TABLE job_executions"], id="tables-missing"),
+        pytest.param(["DROP TABLE job_dependencies"], id="last-table-missing"),
+        pytest.param([], id="only-the-revision-missing"),
+    ],
+)
+def test_a_half_applied_migration_is_completed(empty, undone) -> None:
+    upgrade(empty)
+    execute(empty, *undone, f"DELETE FROM {VERSION_TABLE}")
+    assert schema_state(empty) is SchemaState.MISSING
+    upgrade(empty)
+    test_the_migrations_make_what_the_code_expects(empty)
+
+
+def test_a_missing_index_is_made_again(empty) -> None:
+    upgrade(empty)
+    on = "" if empty.dialect.name == "sqlite" else " ON job_executions"
+    execute(empty, f"DROP INDEX ix_job_executions_start{on}", f"DELETE FROM {VERSION_TABLE}")
+    upgrade(empty)
+    test_the_migrations_make_what_the_code_expects(empty)
+
+
+def test_a_table_of_somebody_else_is_not_taken(empty) -> None:
+    execute(empty, "CREATE TABLE jobs (id INTEGER, name VARCHAR(9), salary INTEGER)")
+    with pytest.raises(SchemaError, match=r"has a table jobs that is not ours .*salary.*DB_NAME"):
+        upgrade(empty)
+    assert schema_state(empty) is SchemaState.MISSING
+
+
+@pytest.mark.parametrize("step", [upgrade, downgrade])
+def test_a_newer_schema_is_left_alone(empty, step) -> None:
+    upgrade(empty)
+    execute(empty, f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    assert schema_state(empty) is SchemaState.AHEAD
+    with pytest.raises(SchemaError, match="at revision 9999, which this version does not know"):
+        step(empty)
+    assert "job_executions" in tables(empty)
+
+
+def test_other_users_of_alembic_are_not_disturbed(empty) -> None:
+    execute(empty, "CREATE TABLE alembic_version (version_num VARCHAR(32))", "INSERT INTO alembic_version VALUES ('x')")
+    upgrade(empty)
+    downgrade(empty)
+    with empty.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "x"
+
+
+def test_c65_a_percent_in_the_path_is_a_character(tmp_path: Path) -> None:
+    """The package may be installed anywhere, and Alembic's configuration expands `%`."""
+    home = tmp_path / "100% a b;%(here)s"
+    shutil.copytree(Path(merp_records.migrations.__file__).parent.parent, home / "merp_records")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from merp_records.engine import create_engine, database_url; from merp_records import migrations;"
+        "assert migrations.__file__.startswith(sys.argv[1]);"
+        "engine = create_engine(database_url(sqlite_path=sys.argv[1] + '/a.db'));"
+        "migrations.upgrade(engine); assert migrations.is_current(engine)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(home)], check=True, timeout=60)
+
+
+def test_sqlite_rows_without_their_job_stop_a_migration(tmp_path, migrated_sqlite) -> None:
+    path = tmp_path / "a.db"
+    shutil.copy(migrated_sqlite, path)
+    engine = create_engine(merp_records.engine.database_url(sqlite_path=path))
+    # As a damaged restore leaves them: with references unchecked.
+    unchecked = create_migration_engine(engine.url)
+    values = "'i', 'gone', '2027-01-01', 'success', 'erp', 'a', 'a-1', 'schedule', '2027-01-01'"
+    columns = 'id, job_id, start_time, status, namespace, job_name, run_name, "trigger", recorded_at'
+    execute(unchecked, f"INSERT INTO job_executions ({columns}) VALUES ({values})")
+    with pytest.raises(SchemaError, match=r"rows of job_executions without their jobs"):
+        upgrade(engine)
+    unchecked.dispose()
+    engine.dispose()
