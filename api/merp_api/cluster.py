@@ -92,9 +92,7 @@ class Cluster:
     async def patch_job(self, token: str, namespace: str, name: str, patch: Json) -> Json:
         """Merge a patch into a ScheduledJob."""
         path = SCHEDULED_JOB.at(namespace, name)
-        return await self._client.call(
-            "PATCH", path, token=token, query=_WRITE, body=patch, content_type=MERGE_PATCH
-        )
+        return await self._client.call("PATCH", path, token=token, query=_WRITE, body=patch, content_type=MERGE_PATCH)
 
     async def delete_job(self, token: str, namespace: str, name: str) -> None:
         """Delete a ScheduledJob; what it owns is collected afterwards."""

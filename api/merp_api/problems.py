@@ -127,7 +127,11 @@ def pointer(path: Sequence[str | int]) -> str:
 def from_pydantic(errors: Iterable[Mapping[str, Any]], known: Iterable[str] = ()) -> list[FieldError]:
     """pydantic's errors of a body, each with its pointer. `known` are the names to offer for an unknown one."""
     return [
-        FieldError.in_body(error["loc"], _CODES.get(error["type"], "invalid"), _sentence(error, known))
+        FieldError.in_body(
+            error["loc"],
+            _CODES.get(error["type"], "invalid"),
+            _sentence(error, known if len(error["loc"]) == 1 else ()),
+        )
         for error in errors
     ]
 
@@ -183,7 +187,7 @@ async def _request_validation(request: Request, error: Exception) -> Response:
     for entry in error.errors():
         place, *path = entry["loc"]
         code = _CODES.get(entry["type"], "invalid")
-        errors.append(FieldError(".".join(map(str, path)), code, _sentence(entry, ()), place))
+        errors.append(FieldError(str(path[0]) if path else "", code, _sentence(entry, ()), place))
     return render(validation(errors), request_id(request))
 
 
@@ -192,7 +196,7 @@ def _sentence(error: Mapping[str, Any], known: Iterable[str]) -> str:
         return "is needed"
     if error["type"] == "extra_forbidden":
         names = ", ".join(known)
-        return f"is no field of this request; there are {names}" if names else "is no parameter of this request"
+        return f"is not known; there are {names}" if names else "is not known here"
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
@@ -203,5 +207,3 @@ def _entry(error: FieldError) -> dict[str, Any]:
     if entry["pointer"] is None:
         del entry["pointer"]
     return entry
-
-

@@ -104,9 +104,7 @@ class JobBody(Body):
     ] = None
     args: Annotated[list[Any] | None, Field(max_length=256, description="Positional arguments.")] = None
     kwargs: Annotated[dict[str, Any] | None, Field(description="Keyword arguments; no passwords.")] = None
-    description: Annotated[
-        Annotated[str, Field(max_length=4096)] | None, Field(description="What it is for.")
-    ] = None
+    description: Annotated[Annotated[str, Field(max_length=4096)] | None, Field(description="What it is for.")] = None
     time_zone: Annotated[
         Annotated[str, Field(max_length=64)] | None, Field(description="IANA name. Default: the installation's.")
     ] = None
@@ -188,8 +186,9 @@ class ExecutionBody(Body):
     kwargs: Annotated[dict[str, Any] | None, Field(description="Keyword arguments.")] = None
     due_time: Annotated[
         str | None,
-        Field(description="The moment the run stands for, RFC 3339; without an offset in the job's zone. "
-        "Default: now."),
+        Field(
+            description="The moment the run stands for, RFC 3339; without an offset in the job's zone. Default: now."
+        ),
     ] = None
     concurrency_policy: Annotated[
         Literal["Allow"] | None, Field(description="Allow: run beside an unfinished run.")

@@ -179,7 +179,9 @@ def _dependency_to_spec(entry: Json) -> Json:
 
 def _kept_entries(spec: Json, shown: Json, wanted: list[Json] | None, made: list[Json]) -> list[Json]:
     """Entries that a client sent back as it got them stay as they are written."""
-    before = {entry["id"]: (entry, raw) for entry, raw in zip(shown["depends_on"], spec.get("dependsOn") or [], strict=True)}
+    before = {
+        entry["id"]: (entry, raw) for entry, raw in zip(shown["depends_on"], spec.get("dependsOn") or [], strict=True)
+    }
     kept = []
     for entry, fresh in zip(wanted or [], made, strict=True):
         old = before.get(entry["id"])

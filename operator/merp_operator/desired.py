@@ -27,6 +27,8 @@ class Defaults:
     image: str
     time_zone: str
     catalogue: Catalogue | None = None
+    # Environment of jobs on the default image, as a container has it.
+    env: tuple[Json, ...] = ()
 
 
 def paused(observed: Observed) -> bool:
@@ -88,6 +90,7 @@ def job_spec(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, due
             uid=observed.uid,
             spec=spec,
             default_image=defaults.image,
+            default_env=defaults.env,
             time_zone=zone(spec, defaults),
             due_time=None if due_time is None else rfc3339(due_time),
         ),

@@ -15,8 +15,8 @@ from merp_crds import names
 from merp_kube.client import PAGE_SIZE, ssl_context
 from merp_operator.watch import Own, Watch
 
-# Shorter than what load balancers allow.
-_WATCH_SECONDS: Final = 300.0
+# Shorter than what load balancers allow. A whole number: kopf hands it on as it is, and the API server refuses 300.0.
+_WATCH_SECONDS: Final = 300
 _CONNECT_SECONDS: Final = 10.0
 _REQUEST_SECONDS: Final = 30.0
 # Two watches and the lists that go before them.

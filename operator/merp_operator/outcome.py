@@ -106,7 +106,7 @@ def vanished(run: Run, *, owner_gone: bool, now: datetime) -> Outcome:
 
 def _ending(run: Run) -> _Ending | None:
     if condition(run.job, "Complete"):
-        return _Ending(Verdict.SUCCESS, Reason.COMPLETED, "the task returned")
+        return _Ending(Verdict.SUCCESS, Reason.COMPLETED, "completed")
     failed = condition(run.job, "Failed")
     if failed is None:
         return None

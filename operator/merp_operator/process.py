@@ -164,6 +164,7 @@ class Process:
             image=settings.merp_default_image,
             time_zone=settings.merp_default_time_zone,
             catalogue=Catalogue.load(settings.merp_catalogue, settings.merp_default_image),
+            env=tuple(settings.merp_default_env),
         )
 
 

@@ -1,7 +1,7 @@
 """The operator's settings: from the environment, or a `.env` file."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -23,6 +23,13 @@ class OperatorSettings(DatabaseSettings):
     merp_default_image: Annotated[
         str, Field(description="Image of jobs that name none. No default: such a job is then refused.")
     ] = ""
+    merp_default_env: Annotated[
+        list[dict[str, Any]],
+        Field(
+            default_factory=list,
+            description="JSON: environment of jobs on the default image, as in a container. Default: none.",
+        ),
+    ]
     merp_catalogue: Annotated[
         Path | None, Field(description="File with the default image's catalogue of tasks. Default: none, no check.")
     ] = None

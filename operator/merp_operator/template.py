@@ -1,6 +1,7 @@
 """The pod of a run: what the scheduler renders, with the user's own pod template merged over it."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from merp_crds import names
@@ -31,7 +32,14 @@ class TemplateError(Exception):
 
 
 def pod_template(
-    *, name: str, uid: str, spec: ScheduledJobSpec, default_image: str, time_zone: str, due_time: str | None = None
+    *,
+    name: str,
+    uid: str,
+    spec: ScheduledJobSpec,
+    default_image: str,
+    time_zone: str,
+    default_env: Sequence[Json] = (),
+    due_time: str | None = None,
 ) -> Json:
     """The pod template of a run of the ScheduledJob `name`.
 
@@ -39,6 +47,9 @@ def pod_template(
     Raises TemplateError.
     """
     template = spec.template or Template()
+    if template.image is None and default_env:
+        env = merge(list(default_env), template.env, "env")
+        template = template.model_copy(update={"env": env})
     image = template.image or default_image
     if not image:
         raise TemplateError("template.image: is not set, and the installation has no default image")

@@ -100,7 +100,8 @@ def mariadb() -> Iterator[Server]:
     # Little memory, and no waiting for the disk: the tests end the server's clients, never the machine's power.
     small = ["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve"]
     process = subprocess.Popen(
-        [daemon, *common, *HOSTILE, *files, *small, f"--port={port}", "--bind-address=127.0.0.1"]
+        [daemon, *common, *HOSTILE, *files, *small, f"--port={port}", "--bind-address=127.0.0.1"],
+        stderr=subprocess.DEVNULL,  # what it says before it has opened its log: limits of the machine
     )
     server = Server(process, port, folder)
     try:

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from merp_cluster import images
+from merp_cluster import demo, images, packages
+from merp_cluster.binaries import Binaries
+from merp_cluster.cache import Cache, cache_root
 from merp_cluster.cluster import Cluster
 from merp_cluster.components import CONTROLLER_MANAGER_ARGS
 from merp_cluster.errors import ClusterError
@@ -22,7 +24,7 @@ environment:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The exit status: 0, 1 for a failure that was told or for `status` of a cluster that is not up, 2 for bad usage."""
+    """The exit status: 0; 1 for a failure that was told, or for `status` if not all is up; 2 for bad usage."""
     arguments = _parser().parse_args(argv)
     run: Callable[[argparse.Namespace], int] = arguments.run
     try:
@@ -59,9 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     verb("env", _env, "print shell exports: KUBECONFIG, and a PATH with kubectl and helm")
     execute = verb("exec", _exec, "run a command inside the cluster's network")
     execute.add_argument("command", nargs="+")
+    verb("reclaim", _reclaim, "empty the volumes whose claim was deleted and offer them again")
     stop = verb("stop", _stop, "end one component")
     stop.add_argument("component")
     stop.add_argument("--kill", action="store_true", help="by SIGKILL, as a crash would")
+    verb("packages", _packages, "install the Debian packages that are missing")
+    helm = verb("helm", _helm, "run helm, built if it is not there yet")
+    helm.add_argument("arguments", nargs=argparse.REMAINDER)
+    verb("demo", _demo, "the chart, an example by kubectl and one by REST, and their records")
     start = verb("start", _start, "start one component and wait until it is ready")
     start.add_argument("component")
     return parser
@@ -120,6 +127,12 @@ def _exec(arguments: argparse.Namespace) -> int:
     return subprocess.run(cluster.inside(arguments.command), env=environment, check=False).returncode
 
 
+def _reclaim(_: argparse.Namespace) -> int:
+    for name in Cluster().reclaim_volumes():
+        print(name)
+    return 0
+
+
 def _stop(arguments: argparse.Namespace) -> int:
     Cluster().stop(arguments.component, kill=arguments.kill)
     return 0
@@ -127,6 +140,21 @@ def _stop(arguments: argparse.Namespace) -> int:
 
 def _start(arguments: argparse.Namespace) -> int:
     Cluster().start(arguments.component)
+    return 0
+
+
+def _packages(_: argparse.Namespace) -> int:
+    packages.ensure(Cache(cache_root()).log("packages"))
+    return 0
+
+
+def _helm(arguments: argparse.Namespace) -> int:
+    program = Binaries(Cache(cache_root())).helm()
+    return subprocess.run([program, *arguments.arguments], check=False).returncode
+
+
+def _demo(_: argparse.Namespace) -> int:
+    demo.run()
     return 0
 
 

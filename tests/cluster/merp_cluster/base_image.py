@@ -18,7 +18,7 @@ RECIPE = "1"
 
 
 def ensure(cache: Cache) -> str:
-    """Name of the base image, in buildah's storage afterwards. Its tar file is kept: making it takes most of a minute."""
+    """Name of the base image, in buildah's storage afterwards. Its tar file is kept: it takes 50 s to make."""
     key = digest([SUITE, *PACKAGES, *DROPPED, RECIPE])
     name = f"merp.local/python-base:{key}"
     if buildah.exists(name):

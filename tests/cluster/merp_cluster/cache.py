@@ -1,4 +1,4 @@
-"""The cache of what takes long to make: one folder per entry, named by what it was made from, there whole or not at all."""
+"""The cache of what takes long to make: one folder per entry, named by what it was made from, whole or not there."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ class Cache:
         self.root = root
 
     def entry(self, name: str, key: str, build: Callable[[Path], None]) -> Path:
-        """The folder of an entry. If it is missing, `build` fills an empty folder that then becomes the entry by rename:
+        """The folder of an entry. If it is missing, `build` fills an empty folder that becomes the entry by rename:
         who is killed in between leaves a folder that nobody takes for an entry."""
         entry = self.root / f"{name}-{key}"
         if entry.is_dir():

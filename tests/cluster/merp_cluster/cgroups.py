@@ -1,4 +1,4 @@
-"""The cgroups of a cluster: the kubelet's root for pods, and one group per component that tells which processes are ours.
+"""The cgroups of a cluster: the kubelet's root for pods, and a group per component that tells which processes are ours.
 
 A pid file can be lost between the start of a process and its writing; membership in a cgroup cannot.
 """

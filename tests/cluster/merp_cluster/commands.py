@@ -57,10 +57,17 @@ def logged(
         raise ClusterError(f"`{shlex.join(argv[:3])} …` ended with {done.returncode}", log)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float, *, failed: Callable[[], ClusterError]) -> None:
-    """Asks `condition` until it holds; raises what `failed` makes once `seconds` have passed."""
+def holds_within(condition: Callable[[], bool], seconds: float) -> bool:
+    """Asks `condition` until it holds (True) or `seconds` have passed (False)."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise failed()
+            return False
         time.sleep(POLL_SECONDS)
+    return True
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, *, failed: Callable[[], ClusterError]) -> None:
+    """Waits until `condition` holds; raises what `failed` makes once `seconds` have passed."""
+    if not holds_within(condition, seconds):
+        raise failed()

@@ -116,6 +116,12 @@ def _api_server(layout: Layout) -> list[str]:
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         "--allow-privileged=true",
+        # Nobody holds such a certificate; without an authority named, the others complain of that every few seconds.
+        f"--requestheader-client-ca-file={pki}/ca.crt",
+        "--requestheader-allowed-names=front-proxy-client",
+        "--requestheader-username-headers=X-Remote-User",
+        "--requestheader-group-headers=X-Remote-Group",
+        "--requestheader-extra-headers-prefix=X-Remote-Extra-",
         f"--audit-policy-file={_file(layout, 'audit-policy.yaml')}",
         f"--audit-log-path={layout.log(AUDIT_LOG)}",
         # MB: a load test writes some hundred.

@@ -25,17 +25,18 @@ class Containerd:
         return str(manifest["config"]["digest"]).removeprefix("sha256:")
 
     def load(self, names: list[str]) -> list[str]:
-        """Copies images out of buildah's storage; those that are there with the same id are skipped. The names copied."""
+        """Copies images out of buildah's storage; those that are there by the same id are skipped. Those copied."""
         wanted = [name for name in dict.fromkeys(names) if self.image_id(name) != buildah.image_id(name)]
         for name in wanted:
             with step(f"loading {name}"):
                 self._copy(name)
         return wanted
 
-    def import_archive(self, name: str, archive: Path) -> None:
-        """Brings in an image from an archive of that one image, unless it is there."""
-        if self.image_id(name) is None:
-            output([*self._ctr, "images", "import", str(archive)])
+    def import_archives(self, archives: dict[str, Path]) -> None:
+        """Brings in images (name -> archive of that one image), unless they are there."""
+        for name, archive in archives.items():
+            if self.image_id(name) is None:
+                output([*self._ctr, "images", "import", str(archive)])
 
     def _copy(self, name: str) -> None:
         log = self._layout.log("load")

@@ -19,8 +19,8 @@ def write(path: Path, content: str, mode: int = 0o644) -> None:
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(content)
-        os.chmod(temporary, mode)
-        os.replace(temporary, path)
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
@@ -29,8 +29,9 @@ def write(path: Path, content: str, mode: int = 0o644) -> None:
 def link(path: Path, target: Path) -> None:
     """Makes `path` a symbolic link to `target` in one step, replacing what was there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def digest(parts: Iterable[str | bytes]) -> str:

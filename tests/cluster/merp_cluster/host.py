@@ -33,6 +33,8 @@ FIXED_FOLDERS = tuple(
         "/var/lib/kubelet",
     )
 )
+# The kubelet makes it at a fixed path, whatever its root; the next kubelet of the host makes it anew.
+DEVICE_SOCKET = Path("/var/lib/kubelet/device-plugins/kubelet.sock")
 CONTAINER_LOG_LINKS = Path("/var/log/containers")
 CNI_RESULTS = Path("/var/lib/cni/results")
 
@@ -47,11 +49,14 @@ def save() -> None:
 
 
 def remove_traces(layout: Layout) -> None:
-    """Deletes what this cluster's components left in the fixed folders. Before the run folder goes: it tells the names."""
+    """Deletes what this cluster's components, which have ended, left in the fixed folders."""
     for address in (layout.run / "containerd" / "state").rglob("address"):
         # Shims that were killed leave their sockets in a folder that all containerds of the host share.
         Path((read_optional(address) or "").removeprefix("unix://")).unlink(missing_ok=True)
-    for result in CNI_RESULTS.glob(f"{layout.cni_network}-*"):
+    prefix = f"{layout.cni_network}-"
+    for result in CNI_RESULTS.glob(f"{prefix}*-eth0"):
+        sandbox = result.name.removeprefix(prefix).removesuffix("-eth0")
+        (CNI_RESULTS / f"cni-loopback-{sandbox}-lo").unlink(missing_ok=True)
         result.unlink()
     if CONTAINER_LOG_LINKS.is_dir():
         for link in CONTAINER_LOG_LINKS.iterdir():
@@ -68,6 +73,8 @@ def restore() -> None:
     for path, value in saved["settings"].items():
         if Path(path).read_text().strip() != value:
             Path(path).write_text(value)
+    if str(DEVICE_SOCKET.parent) in saved["absent"]:
+        DEVICE_SOCKET.unlink(missing_ok=True)
     for folder in map(Path, saved["absent"]):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

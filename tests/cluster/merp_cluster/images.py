@@ -34,8 +34,11 @@ IMAGES = (
 )
 
 
-def build_all(names: tuple[str, ...] = tuple(image.name for image in IMAGES)) -> dict[str, str]:
-    """Short name ("operator") -> full name with tag, all in buildah's storage afterwards. What is there is not built."""
+ALL = tuple(image.name for image in IMAGES)
+
+
+def build_all(names: tuple[str, ...] = ALL) -> dict[str, str]:
+    """Short name ("operator") -> full name with tag, all in buildah's storage afterwards. Builds what is missing."""
     cache = Cache(cache_root())
     base = base_image.ensure(cache)
     return {image.name: _build(image, base, cache) for image in IMAGES if image.name in names}

@@ -1,18 +1,22 @@
-"""Where everything of one cluster lives: names, addresses, folders. Nothing here touches the machine but `take_index`."""
+"""Where everything of one cluster lives: names, addresses, folders. Only `claim` and `release` write."""
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from merp_cluster.errors import ClusterError
-from merp_cluster.files import lock, write
+from merp_cluster.files import write
 
 DEFAULT_NAME = "merp"
 CLUSTERS = Path("/var/lib/merp-cluster")
 # 10.96.0.0/16 is Kubernetes' customary Service range; the clusters beside it take the 31 ranges that follow.
 MOST_CLUSTERS = 32
+IN_USE = "in-use"
+# A cluster's name cannot begin with a dot.
+DISCARDED = ".discarded."
 FIRST_SERVICE_OCTET = 96
 # The kernel allows 15 characters for a link's name, one of which is the 0 at its end.
 NAME = re.compile(r"[a-z][a-z0-9-]{0,12}[a-z0-9]|[a-z]")
@@ -124,13 +128,26 @@ def known_layout(name: str, root: Path = CLUSTERS) -> Layout | None:
     return Layout(name, taken[name], root / name) if name in taken else None
 
 
-def take_index(name: str, root: Path = CLUSTERS) -> Layout:
-    """The layout of a cluster, with an index of its own that is kept on disk until `down`."""
-    with lock(Path("/run/lock/merp-cluster.lock"), "it picks addresses"):
-        taken = _taken(root)
-        if name not in taken:
-            write(root / name / "index", f"{free_index(name, set(taken.values()))}\n")
+def claim(name: str, root: Path = CLUSTERS) -> Layout:
+    """The layout of a cluster that is going up, with an index of its own. Clusters claim one after the other."""
+    _remove_discarded(root)
+    taken = _taken(root)
+    if name not in taken:
+        write(root / name / "index", f"{free_index(name, set(taken.values()))}\n")
+    (root / name / IN_USE).touch()
     return Layout(name, _taken(root)[name], root / name)
+
+
+def release(layout: Layout, *, keep_data: bool) -> int:
+    """Gives up a cluster that has ended; deletes its folder unless that is to be kept. How many others are in use."""
+    if layout.run.exists():
+        (layout.run / IN_USE).unlink(missing_ok=True)
+        if not keep_data:
+            # Whole or not at all: half a folder would be taken for a cluster with half its certificates.
+            layout.run.rename(layout.run.with_name(f"{DISCARDED}{layout.name}"))
+    root = layout.run.parent
+    _remove_discarded(root)
+    return len(list(root.glob(f"*/{IN_USE}")))
 
 
 def free_index(name: str, taken: set[int]) -> int:
@@ -145,3 +162,8 @@ def free_index(name: str, taken: set[int]) -> int:
 
 def _taken(root: Path) -> dict[str, int]:
     return {file.parent.name: int(file.read_text()) for file in root.glob("*/index")}
+
+
+def _remove_discarded(root: Path) -> None:
+    for folder in root.glob(f"{DISCARDED}*"):
+        shutil.rmtree(folder)

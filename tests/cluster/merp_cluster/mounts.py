@@ -12,7 +12,9 @@ def parse(mountinfo: str, folder: Path) -> list[Path]:
     """Mount points at or below `folder`, deepest and latest first, as many times as each is mounted."""
     points = [Path(_unescape(line.split()[4])) for line in mountinfo.splitlines() if line.strip()]
     below = [point for point in points if point == folder or folder in point.parents]
-    return sorted(reversed(below), key=lambda point: len(point.parts), reverse=True)
+    # A later mount may lie on an earlier one of the same depth, so the later goes first.
+    ordered = sorted(enumerate(below), key=lambda pair: (len(pair[1].parts), pair[0]), reverse=True)
+    return [point for _, point in ordered]
 
 
 def below(folder: Path) -> list[Path]:

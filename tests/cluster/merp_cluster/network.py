@@ -19,7 +19,7 @@ def enter(layout: Layout, argv: list[str]) -> list[str]:
 
 
 def inode(layout: Layout) -> int | None:
-    """Identity of the namespace, as /proc/PID/ns/net shows it; None if there is none (a plain left-over file counts so)."""
+    """Identity of the namespace, as /proc/PID/ns/net shows it; None if there is none. A left-over file is none."""
     if not layout.netns.exists() or not os.path.ismount(layout.netns):
         return None
     return layout.netns.stat().st_ino
@@ -40,7 +40,7 @@ def ensure(layout: Layout) -> bool:
 
 
 def remove(layout: Layout) -> None:
-    """Deletes link and namespace; the namespace's iptables chains and pod links go with it, the host's routes with the link."""
+    """Deletes link and namespace, and with them the host's routes, the pods' links and all iptables chains."""
     _delete_link(layout)
     if inode(layout) is not None:
         output(["ip", "netns", "delete", layout.name])

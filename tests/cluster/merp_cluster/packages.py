@@ -1,6 +1,5 @@
 """Debian packages that the cluster runs on, installed only where they are missing."""
 
-import os
 from pathlib import Path
 
 from merp_cluster.commands import logged, output, succeeds
@@ -54,7 +53,7 @@ def _install(names: list[str], log: Path) -> None:
     own_policy = not POLICY.exists()
     if own_policy:
         POLICY.write_text(POLICY_TEXT)
-        os.chmod(POLICY, 0o755)
+        POLICY.chmod(0o755)
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     try:
         logged(["apt-get", "update", "-q"], log, env=environment)

@@ -72,7 +72,7 @@ def identify(pid: int) -> Identity | None:
 def network_inode(pid: int) -> int | None:
     """Identity of the network namespace that a process lives in; None if the process is gone."""
     try:
-        return os.stat(f"/proc/{pid}/ns/net").st_ino
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
     except (FileNotFoundError, ProcessLookupError):
         return None
 
@@ -88,6 +88,8 @@ def start(argv: list[str], log: Path, group: Path) -> Identity:
     log.parent.mkdir(parents=True, exist_ok=True)
     join_and_become = ["sh", "-c", 'echo 0 > "$0/cgroup.procs" && exec "$@"', str(group), *argv]
     with log.open("a") as out:
+        # What an earlier process wrote stays, and is told apart.
+        print(f"=== started at {time.strftime('%Y-%m-%dT%H:%M:%S%z')}", file=out, flush=True)
         child = subprocess.Popen(
             join_and_become, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True, cwd="/"
         )
@@ -97,7 +99,7 @@ def start(argv: list[str], log: Path, group: Path) -> Identity:
 
 
 def end(identities: Iterable[Identity], *, term_seconds: float = TERM_SECONDS) -> None:
-    """Ends processes: SIGTERM, and SIGKILL for those that still live after `term_seconds`. Returns when all are gone."""
+    """Ends processes: SIGTERM, SIGKILL for those that live on after `term_seconds`. Returns when all are gone."""
     living = {identity for identity in identities if identity.alive()}
     if term_seconds > 0:
         _signal(living, signal.SIGTERM)

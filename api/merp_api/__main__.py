@@ -1,0 +1,66 @@
+"""`python -m merp_api`: the gateway as a process."""
+
+import sys
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from merp_api.app import create_app
+from merp_api.cluster import Cluster
+from merp_api.settings import Settings
+from merp_crds.catalogue import Catalogue
+from merp_kube import logs
+from merp_kube.client import Client, server_only
+from merp_records.engine import create_engine
+
+_BAD_SETTINGS: Final = 2
+# Seconds that requests under way get when the pod is asked to end; a pause waits for three.
+_GRACE: Final = 10
+
+
+def main() -> int:
+    """Serve until a signal ends it. Returns 2 where a setting is wrong, after naming it on stderr."""
+    try:
+        settings = Settings()
+        logs.configure(settings.log_level, settings.log_file)
+        app = build(settings)
+    except ValidationError as error:
+        # Without the values: one of them is a password.
+        for entry in error.errors(include_input=False, include_url=False):
+            field = str(entry["loc"][0]).upper() if entry["loc"] else "settings"
+            sys.stderr.write(f"{field}: {entry['msg'].removeprefix('Value error, ')}\n")
+        return _BAD_SETTINGS
+    except (ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return _BAD_SETTINGS
+    uvicorn.run(
+        app,
+        host=settings.merp_listen,
+        port=settings.service_port,
+        # Our own handlers and our own line per request; uvicorn's would hold query strings.
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE,
+    )
+    return 0
+
+
+def build(settings: Settings) -> FastAPI:
+    """The application that these settings describe. Raises ValueError or OSError that names the variable."""
+    configuration = server_only(host=settings.api_server(), ca_file=settings.api_server_ca())
+    engine = create_engine(settings.url(), pool_size=5, max_overflow=5, read_only=True)
+    return create_app(settings, Cluster(Client(configuration)), engine, catalogue=_catalogue(settings))
+
+
+def _catalogue(settings: Settings) -> Catalogue | None:
+    try:
+        return Catalogue.load(settings.merp_catalogue, settings.merp_default_image)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ValueError(f"MERP_CATALOGUE: {settings.merp_catalogue} is no catalogue of tasks: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The application, from parts that are handed in."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from sqlalchemy import Engine
+
+from merp_api import openapi, problems, refusals
+from merp_api.cluster import Cluster
+from merp_api.deps import Services
+from merp_api.identity import Identities
+from merp_api.jobs import PAUSE_SECONDS, Jobs
+from merp_api.middleware import Authentication, RequestLog
+from merp_api.records import Records
+from merp_api.routes import executions, health, jobs
+from merp_api.rules import JobRules
+from merp_api.runs import Runs
+from merp_api.settings import Settings
+from merp_crds.catalogue import Catalogue
+
+
+class Gateway(FastAPI):
+    """FastAPI with the description of bodies and problems in it."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = openapi.describe(self)
+        return self.openapi_schema
+
+
+def create_app(
+    settings: Settings,
+    cluster: Cluster,
+    engine: Engine,
+    *,
+    catalogue: Catalogue | None = None,
+    identities: Identities | None = None,
+    pause_seconds: float = PAUSE_SECONDS,
+) -> FastAPI:
+    """The gateway. `cluster` must hold no credentials; both it and `engine` are closed when the application ends.
+
+    `catalogue` are the tasks of the default image, None for no check; `pause_seconds` is how long a pause is waited for.
+    """
+    identities = identities or Identities(cluster)
+    records = Records(engine)
+    job_service = Jobs(cluster, JobRules(catalogue, settings.merp_default_time_zone), pause_seconds=pause_seconds)
+    runs = Runs(cluster, identities, records, job_service)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        yield
+        records.close()
+        await cluster.close()
+
+    app = Gateway(
+        title="mERP Scheduler",
+        version=version("merp-scheduler"),
+        description="Jobs, their runs and their history. Times without an offset are UTC unless a field says otherwise.",
+        openapi_url=openapi.PATH,
+        # No pages that need a script from elsewhere, and none without a token.
+        docs_url=None,
+        redoc_url=None,
+        # A redirect would drop the body of a POST in some clients.
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.services = Services(settings, cluster, identities, records, job_service, runs)
+    problems.install(app)
+    refusals.install(app)
+    # Executions first: /jobs/history must not be taken for a job.
+    for router in (executions.router, jobs.router, health.router):
+        app.include_router(router)
+    # The last one added is the outermost.
+    app.add_middleware(Authentication, identities=identities)
+    app.add_middleware(RequestLog)
+    return app

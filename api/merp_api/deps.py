@@ -1,0 +1,88 @@
+"""What routes ask for by type."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Header, Path, Request
+
+from merp_api import problems
+from merp_api.bodies import read_json
+from merp_api.cluster import Cluster
+from merp_api.identity import Caller, Identities
+from merp_api.jobs import Jobs
+from merp_api.problems import FieldError, Problem
+from merp_api.records import Records
+from merp_api.runs import Runs
+from merp_api.settings import Settings
+from merp_crds.names import MAX_NAME_LENGTH, RESERVED_NAMES
+
+_ID: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
+_EXECUTION_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What one application works with."""
+
+    settings: Settings
+    cluster: Cluster
+    identities: Identities
+    records: Records
+    jobs: Jobs
+    runs: Runs
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.state.caller
+    return caller
+
+
+def _job_id(id: Annotated[str, Path(description="Id of a job: the name of its ScheduledJob.")]) -> str:
+    """An id that a job can have. What cannot be one is answered here, and never becomes part of a path."""
+    if len(id) > MAX_NAME_LENGTH or not _ID.fullmatch(id) or id in RESERVED_NAMES:
+        raise Problem(problems.NOT_FOUND, f"there is no job {id[:64]!r}")
+    return id
+
+
+def _execution_id(id: Annotated[str, Path(description="Id of an execution.")]) -> str:
+    if not _EXECUTION_ID.fullmatch(id):
+        raise Problem(problems.NOT_FOUND, f"there is no execution {id[:64]!r}")
+    return id
+
+
+async def _body(request: Request) -> Any:
+    return await read_json(request)
+
+
+async def _optional_body(request: Request) -> Any:
+    return await read_json(request, optional=True)
+
+
+def _idempotency_key(
+    key: Annotated[
+        str | None,
+        Header(alias="Idempotency-Key", description="1 to 255 visible ASCII characters; a repeat is answered alike."),
+    ] = None,
+) -> str | None:
+    if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        detail = "must have 1 to 255 visible ASCII characters"
+        raise problems.validation([FieldError("Idempotency-Key", "invalid", detail, "header")])
+    return key
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
+CallerOf = Annotated[Caller, Depends(_caller)]
+JobId = Annotated[str, Depends(_job_id)]
+ExecutionId = Annotated[str, Depends(_execution_id)]
+JsonBody = Annotated[Any, Depends(_body)]
+OptionalJsonBody = Annotated[Any, Depends(_optional_body)]
+IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
+IfMatch = Annotated[
+    str | None, Header(alias="If-Match", description="ETag that the job must have still; 412 if it has another.")
+]

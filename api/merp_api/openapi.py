@@ -1,0 +1,62 @@
+"""The description of the API: what FastAPI cannot know of bodies that we read ourselves, and of problems."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+
+from merp_api import problems
+from merp_api.schemas import ExecutionBody, JobBody, PauseBody, ProblemView
+
+PATH: Final = "/api/v1/openapi.json"
+_REFERENCE: Final = "#/components/schemas/{model}"
+_DESCRIPTIONS: Final = {
+    400: "Wrong fields, each with its place and the remedy",
+    401: "No valid bearer token",
+    403: "The cluster does not allow it",
+    404: "There is no such thing",
+    409: "It collides with what is there",
+    410: "The cursor has expired",
+    412: "It is no longer as If-Match expects it",
+    413: "The body is too large",
+    415: "The body is not JSON",
+    429: "The cluster asks to wait",
+    500: "A fault of the gateway",
+    502: "The API server failed",
+    503: "The API server or the records cannot be reached",
+}
+# Any route that calls the API server may be answered so.
+_EVERYWHERE: Final = (429, 500, 502, 503)
+
+
+def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route declares."""
+    content = {problems.MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model=ProblemView.__name__)}}}
+    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in (*statuses, *_EVERYWHERE)}
+
+
+def request_body(model: type[BaseModel], *, optional: bool = False) -> dict[str, Any]:
+    """The body of a route that reads it itself."""
+    schema = {"$ref": _REFERENCE.format(model=model.__name__)}
+    return {"requestBody": {"required": not optional, "content": {"application/json": {"schema": schema}}}}
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document."""
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for model in (JobBody, ExecutionBody, PauseBody, ProblemView):
+        schema = model.model_json_schema(ref_template=_REFERENCE)
+        schemas |= schema.pop("$defs", {})
+        schemas[model.__name__] = schema
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            # Wrong parameters are answered with 400, as everything that is wrong.
+            operation["responses"].pop("422", None)
+            operation["security"] = [] if path in ("/healthz", "/readyz") else [{"token": []}]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    return document

@@ -1,0 +1,151 @@
+"""`/api/v1/jobs`: the jobs themselves."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+
+from merp_api.deps import CallerOf, IdempotencyKey, IfMatch, JobId, JsonBody, OptionalJsonBody, Services, ServicesOf
+from merp_api.jobs import etag
+from merp_api.openapi import answers, request_body
+from merp_api.schemas import (
+    ExecutionBody,
+    ExecutionView,
+    JobBody,
+    JobList,
+    JobsQuery,
+    JobView,
+    NamespaceQuery,
+    PauseBody,
+)
+from merp_api.translate import Json
+from merp_api.views import job_view
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+InNamespace = Annotated[NamespaceQuery, Query()]
+
+
+@router.get("", responses=answers(400, 401, 403, 410))
+async def list_jobs(
+    query: Annotated[JobsQuery, Query()], caller: CallerOf, services: ServicesOf, request: Request, response: Response
+) -> JobList:
+    """A page of jobs, by name."""
+    namespace = query.namespace or services.settings.merp_namespace
+    items, cursor = await services.jobs.page(caller, namespace, query.limit, query.cursor)
+    if cursor is not None:
+        response.headers["Link"] = f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'
+    return JobList(items=[_view(services, item) for item in items], next_cursor=cursor)
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses=answers(400, 401, 403, 404, 409, 413, 415) | {200: {"model": JobView, "description": "Made before"}},
+    openapi_extra=request_body(JobBody),
+)
+async def create_job(
+    query: InNamespace,
+    body: JsonBody,
+    key: IdempotencyKey,
+    caller: CallerOf,
+    services: ServicesOf,
+    response: Response,
+) -> JobView:
+    """Create a job. With an Idempotency-Key a repeat answers 200 with the job that the first request made."""
+    namespace = query.namespace or services.settings.merp_namespace
+    job, created = await services.jobs.create(caller, namespace, body, key)
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = location(services, f"/api/v1/jobs/{job['metadata']['name']}", namespace)
+    return _one(services, job, response)
+
+
+@router.get("/{id}", responses=answers(400, 401, 403, 404))
+async def get_job(id: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, response: Response) -> JobView:
+    """One job."""
+    job = await services.jobs.get(caller, query.namespace or services.settings.merp_namespace, id)
+    return _one(services, job, response)
+
+
+@router.put("/{id}", responses=answers(400, 401, 403, 404, 409, 412, 413, 415), openapi_extra=request_body(JobBody))
+async def replace_job(
+    id: JobId,
+    query: InNamespace,
+    body: JsonBody,
+    caller: CallerOf,
+    services: ServicesOf,
+    response: Response,
+    if_match: IfMatch = None,
+) -> JobView:
+    """Change a job. Fields beyond the basic contract that are left out, and what REST does not know, stay as they are."""
+    namespace = query.namespace or services.settings.merp_namespace
+    job = await services.jobs.replace(caller, namespace, id, body, if_match)
+    return _one(services, job, response)
+
+
+@router.delete("/{id}", status_code=204, responses=answers(400, 401, 403, 404))
+async def delete_job(id: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf) -> None:
+    """Delete a job and end its runs. Its history stays."""
+    await services.jobs.delete(caller, query.namespace or services.settings.merp_namespace, id)
+
+
+@router.post(
+    "/{id}/pause",
+    responses=answers(400, 401, 403, 404, 409, 413, 415) | {202: {"model": JobView, "description": "Not in force yet"}},
+    openapi_extra=request_body(PauseBody, optional=True),
+)
+async def pause_job(
+    id: JobId, query: InNamespace, body: OptionalJsonBody, caller: CallerOf, services: ServicesOf, response: Response
+) -> JobView:
+    """Pause a job until it is resumed. 202 if the operator has not acted on it within three seconds."""
+    job, in_force = await services.jobs.pause(caller, query.namespace or services.settings.merp_namespace, id, body)
+    response.status_code = 200 if in_force else 202
+    return _one(services, job, response)
+
+
+@router.post(
+    "/{id}/resume",
+    responses=answers(400, 401, 403, 404, 409) | {202: {"model": JobView, "description": "Not in force yet"}},
+)
+async def resume_job(
+    id: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, response: Response
+) -> JobView:
+    """End a pause. 409 where the manifest declares it and another manager decides that."""
+    job, in_force = await services.jobs.resume(caller, query.namespace or services.settings.merp_namespace, id)
+    response.status_code = 200 if in_force else 202
+    return _one(services, job, response)
+
+
+@router.post(
+    "/{id}/execute",
+    status_code=202,
+    responses=answers(400, 401, 403, 404, 409, 413, 415),
+    openapi_extra=request_body(ExecutionBody, optional=True),
+)
+async def execute_job(
+    id: JobId,
+    query: InNamespace,
+    body: OptionalJsonBody,
+    key: IdempotencyKey,
+    caller: CallerOf,
+    services: ServicesOf,
+    response: Response,
+) -> ExecutionView:
+    """Run a job now, paused or not. Location is where its outcome will be."""
+    namespace = query.namespace or services.settings.merp_namespace
+    execution = await services.runs.execute(caller, namespace, id, body, key)
+    response.headers["Location"] = location(services, f"/api/v1/executions/{execution.id}", namespace)
+    return execution
+
+
+def location(services: Services, path: str, namespace: str) -> str:
+    """A path of this API; it names the namespace unless that is the default one."""
+    return path if namespace == services.settings.merp_namespace else f"{path}?namespace={quote(namespace)}"
+
+
+def _view(services: Services, job: Json) -> JobView:
+    return job_view(job, services.jobs.default_zone, services.jobs.now())
+
+
+def _one(services: Services, job: Json, response: Response) -> JobView:
+    response.headers["ETag"] = etag(job)
+    return _view(services, job)

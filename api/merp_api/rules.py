@@ -1,0 +1,252 @@
+"""What a job's body must fulfil: every wrong field is found in one go. Pure; `now` is an argument."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from merp_api import problems
+from merp_api.problems import FieldError
+from merp_api.schemas import READ_ONLY, Body, DependencyBody, JobBody, JobType
+from merp_api.times import parse_time
+from merp_api.translate import SEED_DEFAULTS, TIMING_FIELDS, Json
+from merp_crds.catalogue import Catalogue
+from merp_crds.cron import Cron
+from merp_crds.names import RESERVED_NAMES
+from merp_crds.scheduledjob import MAX_TASK_BYTES, Task
+from merp_crds.zones import find_zone
+
+Parsed = TypeVar("Parsed", bound=Body)
+
+# The custom resource's words in sentences, and REST's.
+_WORDS: Final = {
+    "schedule.timeZone": "time_zone",
+    "schedule.intervalSeconds": "interval_seconds",
+    "schedule.calendar": "a calendar",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobRules:
+    """What this installation takes: its catalogue of tasks (None: any task) and its default zone."""
+
+    catalogue: Catalogue | None
+    default_zone: str
+
+    def read(self, data: Any, now: datetime, current: Json | None = None) -> Json:
+        """The fields that a body sets, as `translate.with_fields` takes them; `id` too if it is there.
+
+        `current` is the contract of the job that a PUT is for, with its `id`. Fields of answers that are none of
+        requests are ignored. Raises Problem 400 with every wrong field.
+        """
+        if isinstance(data, dict):
+            data = {key: value for key, value in data.items() if key not in READ_ONLY}
+        body, errors = _parse(JobBody, data)
+        if isinstance(data, dict):
+            wrong = frozenset(error.field for error in errors)
+            right = {key: value for key, value in data.items() if key not in wrong}
+            errors += _Check(self, right, wrong, current or {}, now).all()
+        if errors or body is None:
+            raise problems.validation(errors)
+        return self._fields(body, current)
+
+    def zone_of(self, data: Json, current: Json) -> str:
+        """The zone that a body's times are in; the default one where it names none, or what is none."""
+        written = data["time_zone"] if "time_zone" in data else current.get("time_zone")
+        try:
+            find_zone(written or self.default_zone)
+        except (ValueError, TypeError):
+            return self.default_zone
+        return str(written or self.default_zone)
+
+    def _fields(self, body: JobBody, current: Json | None) -> Json:
+        given = body.model_dump(mode="json", exclude_unset=True)
+        fields = SEED_DEFAULTS | given
+        for field, default in SEED_DEFAULTS.items():
+            if fields[field] is None:
+                fields[field] = default
+        if body.run_date is not None:
+            fields["run_date"] = parse_time(body.run_date, find_zone(self.zone_of(given, current or {})))
+        if fields.get("depends_on") is not None:
+            fields["depends_on"] = [_dependency(entry) for entry in body.depends_on or []]
+        return fields
+
+
+def read_body(model: type[Parsed], data: Any) -> Parsed:
+    """A small body as its model. Raises Problem 400 with every wrong field."""
+    body, errors = _parse(model, data)
+    if body is None:
+        raise problems.validation(errors)
+    return body
+
+
+def size_error(args: Any, kwargs: Any) -> FieldError | None:
+    """What is wrong with the size of the parameters: the operator hands them over in an annotation."""
+    sizes = {"args": _bytes(args or []), "kwargs": _bytes(kwargs or {})}
+    if sum(sizes.values()) <= MAX_TASK_BYTES:
+        return None
+    largest = max(sizes, key=lambda field: sizes[field])
+    detail = (
+        f"args and kwargs have {sum(sizes.values())} bytes as JSON, more than {MAX_TASK_BYTES}: "
+        "store the data elsewhere and pass where it is"
+    )
+    return FieldError.in_body([largest], "too_long", detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """The rules that span fields, or need more than a type. A field that is wrong already is not in `data`."""
+
+    rules: JobRules
+    data: Json
+    wrong: frozenset[str]
+    current: Json
+    now: datetime
+
+    def all(self) -> list[FieldError]:
+        """Every error."""
+        return [*self._id(), *self._timing(), *self._zone(), *self._cron(), *self._run_date(), *self._task(),
+                *self._dependencies()]  # fmt: skip
+
+    def _id(self) -> Iterator[FieldError]:
+        id = self.data.get("id")
+        if self.current and id is not None and id != self.current["id"]:
+            yield FieldError.in_body(["id"], "invalid", f"a job keeps its id: this one's is {self.current['id']}")
+        elif id in RESERVED_NAMES:
+            yield FieldError.in_body(["id"], "reserved", f"{id} is a word of this API: choose another")
+
+    def _timing(self) -> Iterator[FieldError]:
+        """Each job_type has its field, and none of the others."""
+        job_type = self._job_type()
+        if job_type is None:
+            return
+        for other, field in TIMING_FIELDS.items():
+            if other is job_type:
+                if field not in self.wrong and self.data.get(field) is None:
+                    yield FieldError.in_body([field], "required", f"is needed with job_type {job_type}")
+            elif self.data.get(field) is not None:
+                yield FieldError.in_body(
+                    [field], "mismatch", f"goes with job_type {other}, and job_type is {job_type}: leave one out"
+                )
+
+    def _zone(self) -> Iterator[FieldError]:
+        name = self.data.get("time_zone")
+        if name is None:
+            return
+        if self._job_type() in (JobType.DEPENDENCY, JobType.MANUAL):
+            yield FieldError.in_body(
+                ["time_zone"], "mismatch", "a job without a schedule has no time zone: leave it out"
+            )
+            return
+        try:
+            find_zone(name)
+        except ValueError as error:
+            yield FieldError.in_body(["time_zone"], "invalid", str(error).removeprefix("timeZone: "))
+
+    def _cron(self) -> Iterator[FieldError]:
+        expression = self.data.get("cron_expression")
+        if not isinstance(expression, str) or self._job_type() not in (JobType.CRON, None):
+            return
+        try:
+            found = Cron.parse(expression, self.rules.zone_of(self.data, self.current)).after(self.now)
+        except ValueError as error:
+            yield FieldError.in_body(["cron_expression"], "invalid", _in_rest_words(str(error)))
+            return
+        if found is None:
+            detail = f"{expression!r} matches no moment of the next five years"
+            yield FieldError.in_body(["cron_expression"], "never_fires", detail)
+
+    def _run_date(self) -> Iterator[FieldError]:
+        text = self.data.get("run_date")
+        if not isinstance(text, str):
+            return
+        try:
+            parse_time(text, find_zone(self.rules.zone_of(self.data, self.current)))
+        except ValueError as error:
+            yield FieldError.in_body(["run_date"], "invalid", str(error))
+
+    def _task(self) -> Iterator[FieldError]:
+        if "func" in self.data:
+            yield from self._func(self.data["func"])
+        error = size_error(self.data.get("args"), self.data.get("kwargs"))
+        if error is not None:
+            yield error
+
+    def _func(self, func: Any) -> Iterator[FieldError]:
+        if func is None:
+            if not self.current or self.current["func"] is not None:
+                yield FieldError.in_body(["func"], "required", "is needed: the name of a task")
+            for field in ("args", "kwargs"):
+                if self.data.get(field):
+                    yield FieldError.in_body([field], "mismatch", "there is no task to give it to")
+            return
+        image = self.data["image"] if "image" in self.data else self.current.get("image")
+        if self.rules.catalogue is not None:
+            found = self.rules.catalogue.problem(Task(func=func), image)
+            if found is not None:
+                yield FieldError.in_body(["func"], "unknown_task", found.removeprefix("task.func: "))
+
+    def _dependencies(self) -> Iterator[FieldError]:
+        entries = self.data.get("depends_on")
+        seen: set[str] = set()
+        for index, entry in enumerate(entries or []):
+            id = entry["id"]
+            if id in seen:
+                yield FieldError.in_body(["depends_on", index, "id"], "duplicate", f"{id} is in the list twice")
+            if id == (self.current.get("id") or self.data.get("id")):
+                yield FieldError.in_body(["depends_on", index, "id"], "cycle", "a job cannot wait for itself")
+            seen.add(id)
+            window = entry.get("window")
+            if window is not None and sum(value is not None for value in window.values()) != 1:
+                detail = "exactly one of since_last_run, within and period is needed"
+                yield FieldError.in_body(["depends_on", index, "window"], "invalid", detail)
+        yield from self._dependency_type(entries)
+
+    def _dependency_type(self, entries: Any) -> Iterator[FieldError]:
+        if "depends_on" in self.wrong:
+            return
+        present = self.current.get("depends_on") if "depends_on" not in self.data else entries
+        job_type = self._job_type()
+        if job_type is JobType.DEPENDENCY and not present:
+            yield FieldError.in_body(["depends_on"], "required", "is needed with job_type dependency")
+        if job_type is JobType.MANUAL and present:
+            detail = "a manual job waits for nothing: write job_type dependency, or an empty list"
+            yield FieldError.in_body(["depends_on"], "mismatch", detail)
+
+    def _job_type(self) -> JobType | None:
+        written = self.data.get("job_type")
+        return JobType(written) if written in list(JobType) else None
+
+
+def _parse(model: type[Parsed], data: Any) -> tuple[Parsed | None, list[FieldError]]:
+    if not isinstance(data, dict):
+        return None, [FieldError.in_body([], "wrong_type", "the body must be a JSON object")]
+    try:
+        return model.model_validate(data), []
+    except ValidationError as error:
+        return None, problems.from_pydantic(error.errors(), model.model_fields)
+
+
+def _dependency(entry: DependencyBody) -> Json:
+    """In the form of `translate.contract`, which always says the window."""
+    window = None if entry.window is None else entry.window.model_dump(mode="json", exclude_none=True)
+    return {
+        "id": entry.id,
+        "condition": entry.condition.value,
+        "window": window or {"since_last_run": True},
+        "latest": entry.latest,
+    }
+
+
+def _bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def _in_rest_words(sentence: str) -> str:
+    sentence = sentence.removeprefix("cron: ")
+    for theirs, ours in _WORDS.items():
+        sentence = sentence.replace(theirs, ours)
+    return sentence

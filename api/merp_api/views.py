@@ -1,0 +1,260 @@
+"""What clients are shown of a ScheduledJob, a JobRun and a record. Pure; `now` is an argument."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime, tzinfo
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from merp_api.schemas import ExecutionView, JobStatus, JobView, PausedView
+from merp_api.translate import Json, contract
+from merp_crds import schedule
+from merp_crds.common import parse_rfc3339
+from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_PAUSED, execution_id, run_name_for_request
+from merp_crds.reasons import ConditionReason, ConditionType, RunState, Trigger
+from merp_crds.scheduledjob import Schedule
+from merp_crds.zones import find_zone
+from merp_records.queries import Execution
+
+UNKNOWN_CREATOR: Final = "unknown"
+# Columns of a record that a client is shown under another name, or not at all.
+_RENAMED: Final = frozenset(
+    {"job_id", "job_uid", "job_name", "reason_params", "attempt_details", "recorded_at", "result"}
+)
+
+
+def job_view(job: Json, default_zone: str, now: datetime) -> JobView:
+    """A ScheduledJob as REST shows it."""
+    metadata: Json = job["metadata"]
+    fields = contract(job, default_zone)
+    zone = job_zone(job, default_zone)
+    status = job_status(job, now)
+    problem = invalid(job)
+    next_run = _next_run_time(job, default_zone, now) if status is JobStatus.ACTIVE else None
+    return JobView(
+        **_in_zone(fields, zone),
+        id=metadata["name"],
+        status=status,
+        next_run_time=None if next_run is None else next_run.astimezone(zone),
+        created_at=parse_rfc3339(metadata["creationTimestamp"]).astimezone(zone),
+        updated_at=_updated(metadata).astimezone(zone),
+        created_by=(metadata.get("annotations") or {}).get(ANNOTATION_CREATED_BY) or UNKNOWN_CREATOR,
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        paused=_pause(metadata),
+        suspended=bool((job.get("spec") or {}).get("suspend")),
+        message=problem,
+    )
+
+
+def job_zone(job: Json, default_zone: str) -> tzinfo:
+    """The zone that a job's times are shown in: its own, as far as it is one."""
+    written = ((job.get("spec") or {}).get("schedule") or {}).get("timeZone")
+    for name in (written, (job.get("status") or {}).get("timeZone"), default_zone):
+        if name:
+            try:
+                return find_zone(name)
+            except ValueError:
+                # By kubectl anything can be written there; the condition Ready says so.
+                continue
+    return UTC
+
+
+def job_status(job: Json, now: datetime) -> JobStatus:
+    """invalid before paused before completed, else active."""
+    if invalid(job) is not None:
+        return JobStatus.INVALID
+    if wants_pause(job, now):
+        return JobStatus.PAUSED
+    return JobStatus.COMPLETED if _completed(job) else JobStatus.ACTIVE
+
+
+def invalid(job: Json) -> str | None:
+    """Why the definition cannot be carried out, None if the operator has not said so of this version of it."""
+    found = _condition(job, ConditionType.READY)
+    if found is None or found.get("status") != "False" or not _observed(job, found.get("observedGeneration")):
+        return None
+    return str(found.get("message") or found.get("reason") or "the definition is not valid")
+
+
+def wants_pause(job: Json, now: datetime) -> bool:
+    """Whether it is to be paused, in force already or not."""
+    if (job.get("spec") or {}).get("suspend"):
+        return True
+    pause = _pause(job["metadata"])
+    if pause is None:
+        return False
+    try:
+        over = pause.until is not None and parse_rfc3339(pause.until) <= now
+    except ValueError:
+        over = False
+    # Past its end the operator lifts it; until it has, nothing becomes due.
+    return not over or pause_in_force(job)
+
+
+def pause_in_force(job: Json) -> bool:
+    """Whether the operator has stopped the clock for the pause that is written down now."""
+    found = _condition(job, ConditionType.PAUSED)
+    if found is None or found.get("status") != "True":
+        return False
+    text = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PAUSED)
+    return found.get("reason") == ConditionReason.SUSPENDED or found.get("message") == text
+
+
+def resume_in_force(job: Json) -> bool:
+    """Whether the operator lets the clock run."""
+    found = _condition(job, ConditionType.PAUSED)
+    return found is not None and found.get("status") == "False"
+
+
+def unfinished_run(job: Json) -> str | None:
+    """The name of the oldest run without a verdict, as far as the operator has seen."""
+    active = (job.get("status") or {}).get("active") or []
+    return str(active[0]["run"]) if active else None
+
+
+def run_execution_id(job_uid: str, run: Json) -> str:
+    """The id of the execution that a JobRun asks for, known before anything else is."""
+    known = (run.get("status") or {}).get("executionId")
+    return str(known) if known else execution_id(job_uid, _run_name(run))
+
+
+def owner_uid(run: Json) -> str | None:
+    """The UID of the ScheduledJob that a JobRun was made for, None for one that does not say."""
+    owners = run["metadata"].get("ownerReferences") or []
+    return next((str(owner["uid"]) for owner in owners if owner.get("kind") == "ScheduledJob"), None)
+
+
+def run_view(run: Json, job_uid: str, job_name: str) -> ExecutionView:
+    """The execution that a JobRun asks for, as long as the records do not have it."""
+    status: Json = run.get("status") or {}
+    metadata, spec = run["metadata"], run["spec"]
+    params = {key: spec[key] for key in ("args", "kwargs") if spec.get(key) is not None}
+    refused = next((entry for entry in status.get("conditions") or [] if _refuses(entry)), None)
+    return ExecutionView(
+        id=run_execution_id(job_uid, run),
+        job_id=spec["scheduledJob"],
+        job_uid=job_uid,
+        job_name=job_name,
+        namespace=metadata["namespace"],
+        run_name=status.get("run") or _run_name(run),
+        status=status.get("verdict") or ("failed" if refused else status.get("state") or RunState.WAITING.value),
+        trigger=Trigger.MANUAL.value,
+        reason=status.get("reason"),
+        start_time=_time(status.get("startTime")),
+        end_time=_time(status.get("endTime")),
+        due_time=_time(status.get("dueTime") or spec.get("dueTime") or metadata["creationTimestamp"]),
+        error=status.get("message") or (refused or {}).get("message"),
+        params=params or None,
+        created_by=(metadata.get("annotations") or {}).get(ANNOTATION_CREATED_BY) or UNKNOWN_CREATOR,
+        recorded=False,
+    )
+
+
+def execution_view(execution: Execution, job_name: str) -> ExecutionView:
+    """A record. The result is JSON where its text is."""
+    shown = {key: value for key, value in asdict(execution).items() if key not in _RENAMED}
+    return ExecutionView(
+        **shown,
+        job_id=execution.job_name,
+        job_uid=execution.job_id,
+        job_name=job_name,
+        result=_result(execution.result),
+    )
+
+
+def _result(text: str | None) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text, parse_constant=lambda _: text)
+    except (ValueError, RecursionError):
+        # Of an image without our runner, or cut because it was long.
+        return text
+
+
+def _in_zone(fields: Json, zone: tzinfo) -> Json:
+    moment: datetime | None = fields["run_date"]
+    return fields | {"run_date": None if moment is None else moment.astimezone(zone)}
+
+
+def _next_run_time(job: Json, default_zone: str, now: datetime) -> datetime | None:
+    """The operator's word; until it has seen this version of the job, what the schedule says."""
+    if _observed(job, (job.get("status") or {}).get("observedGeneration")):
+        return _time(job["status"].get("nextRunTime"))
+    written = (job.get("spec") or {}).get("schedule")
+    if not written:
+        return None
+    try:
+        timing = Schedule.model_validate(written)
+        if timing.calendar is not None:
+            # Which days count is not written here.
+            return None
+        return schedule.next_due(timing, default_zone, now)
+    except (ValidationError, ValueError):
+        # Written by kubectl, and the operator is about to say what is wrong with it.
+        return None
+
+
+def _completed(job: Json) -> bool:
+    """Whether nothing will become due any more: a schedule without a next run, and no run under way."""
+    status: Json = job.get("status") or {}
+    return (
+        bool((job.get("spec") or {}).get("schedule"))
+        and _observed(job, status.get("observedGeneration"))
+        and not status.get("nextRunTime")
+        and not status.get("activeCount")
+        and _condition(job, ConditionType.READY) is not None
+        # A pause that was just lifted leaves no next run until the operator has seen that.
+        and (_condition(job, ConditionType.PAUSED) or {}).get("status") != "True"
+    )
+
+
+def _observed(job: Json, generation: Any) -> bool:
+    return isinstance(generation, int) and generation >= job["metadata"].get("generation", 0)
+
+
+def _condition(job: Json, kind: ConditionType) -> Json | None:
+    conditions: list[Json] = (job.get("status") or {}).get("conditions") or []
+    return next((entry for entry in conditions if entry.get("type") == kind), None)
+
+
+def _refuses(condition: Json) -> bool:
+    return condition.get("type") == "Accepted" and condition.get("status") == "False"
+
+
+def _pause(metadata: Json) -> PausedView | None:
+    text = (metadata.get("annotations") or {}).get(ANNOTATION_PAUSED)
+    if text is None:
+        return None
+    try:
+        written = json.loads(text)
+    except ValueError:
+        # `kubectl annotate … paused=true` pauses as well.
+        written = None
+    said = written if isinstance(written, dict) else {}
+    return PausedView(**{key: _text(said.get(key)) for key in PausedView.model_fields})
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _run_name(run: Json) -> str:
+    metadata, spec = run["metadata"], run["spec"]
+    return run_name_for_request(spec["scheduledJob"], metadata["uid"], _time(spec.get("dueTime")))
+
+
+def _updated(metadata: Json) -> datetime:
+    """When anybody but the status changed it last: Kubernetes keeps that per manager only."""
+    written = [
+        entry["time"]
+        for entry in metadata.get("managedFields") or []
+        if entry.get("time") and entry.get("subresource") is None
+    ]
+    return parse_rfc3339(max([metadata["creationTimestamp"], *written]))
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else parse_rfc3339(text)
