@@ -43,7 +43,7 @@ def create_app(
 ) -> FastAPI:
     """The gateway. `cluster` must hold no credentials; both it and `engine` are closed when the application ends.
 
-    `catalogue` are the tasks of the default image, None for no check; `pause_seconds` is how long a pause is waited for.
+    `catalogue` are the tasks of the default image, None for no check; a pause is waited for `pause_seconds`.
     """
     identities = identities or Identities(cluster)
     records = Records(engine)
@@ -59,7 +59,7 @@ def create_app(
     app = Gateway(
         title="mERP Scheduler",
         version=version("merp-scheduler"),
-        description="Jobs, their runs and their history. Times without an offset are UTC unless a field says otherwise.",
+        description="Jobs, their runs and their history. Times without an offset are UTC unless a field says so.",
         openapi_url=openapi.PATH,
         # No pages that need a script from elsewhere, and none without a token.
         docs_url=None,

@@ -43,17 +43,17 @@ def _caller(request: Request) -> Caller:
     return caller
 
 
-def _job_id(id: Annotated[str, Path(description="Id of a job: the name of its ScheduledJob.")]) -> str:
+def _job_id(name: Annotated[str, Path(alias="id", description="Id of a job: the name of its ScheduledJob.")]) -> str:
     """An id that a job can have. What cannot be one is answered here, and never becomes part of a path."""
-    if len(id) > MAX_NAME_LENGTH or not _ID.fullmatch(id) or id in RESERVED_NAMES:
-        raise Problem(problems.NOT_FOUND, f"there is no job {id[:64]!r}")
-    return id
+    if len(name) > MAX_NAME_LENGTH or not _ID.fullmatch(name) or name in RESERVED_NAMES:
+        raise Problem(problems.NOT_FOUND, f"there is no job {name[:64]!r}")
+    return name
 
 
-def _execution_id(id: Annotated[str, Path(description="Id of an execution.")]) -> str:
-    if not _EXECUTION_ID.fullmatch(id):
-        raise Problem(problems.NOT_FOUND, f"there is no execution {id[:64]!r}")
-    return id
+def _execution_id(execution_id: Annotated[str, Path(alias="id", description="Id of an execution.")]) -> str:
+    if not _EXECUTION_ID.fullmatch(execution_id):
+        raise Problem(problems.NOT_FOUND, f"there is no execution {execution_id[:64]!r}")
+    return execution_id
 
 
 async def _body(request: Request) -> Any:

@@ -76,9 +76,9 @@ class Jobs:
         following = (page.get("metadata") or {}).get("continue")
         return page.get("items") or [], _seal_cursor(following) if following else None
 
-    async def get(self, caller: Caller, namespace: str, id: str) -> Json:
+    async def get(self, caller: Caller, namespace: str, name: str) -> Json:
         """One job. Raises ApiError 404."""
-        return await self._cluster.job(caller.token, namespace, id)
+        return await self._cluster.job(caller.token, namespace, name)
 
     async def create(self, caller: Caller, namespace: str, data: Any, key: str | None) -> tuple[Json, bool]:
         """The job that a body describes, and whether it was made now rather than by the same request before.
@@ -86,12 +86,12 @@ class Jobs:
         With an Idempotency-Key a repeat finds the first job by its name, whichever gateway took it.
         """
         fields = self._rules.read(data, self.now())
-        id = fields.pop("id", None)
+        chosen = fields.pop("id", None)
         annotations = {ANNOTATION_CREATED_BY: caller.user}
         if key is not None:
             annotations[ANNOTATION_IDEMPOTENCY] = fingerprint(caller.user, key, data)
         for attempt in range(_TRIES):
-            name = id or (_keyed_id(caller.user, key) if key else _random_id(fields["func"]))
+            name = chosen or (_keyed_id(caller.user, key) if key else _random_id(fields["func"]))
             job = translate.new_job(name, namespace, fields, annotations, self.default_zone)
             try:
                 return await self._cluster.create_job(caller.token, job), True
@@ -100,36 +100,36 @@ class Jobs:
                     raise
                 if key is not None:
                     return await self._repeated(caller, namespace, name, annotations), False
-                if id is not None or attempt + 1 == _TRIES:
+                if chosen is not None or attempt + 1 == _TRIES:
                     raise _taken(name, namespace) from error
         raise AssertionError("the last try returns or raises")
 
-    async def replace(self, caller: Caller, namespace: str, id: str, data: Any, if_match: str | None) -> Json:
+    async def replace(self, caller: Caller, namespace: str, name: str, data: Any, if_match: str | None) -> Json:
         """The job with the fields of the contract as the body has them, and everything else as it was."""
-        return await _retried(lambda: self._replace(caller, namespace, id, data, if_match))
+        return await _retried(lambda: self._replace(caller, namespace, name, data, if_match))
 
-    async def delete(self, caller: Caller, namespace: str, id: str) -> None:
+    async def delete(self, caller: Caller, namespace: str, name: str) -> None:
         """Delete a job; its runs end with it, and its history stays."""
-        await self._cluster.delete_job(caller.token, namespace, id)
+        await self._cluster.delete_job(caller.token, namespace, name)
 
-    async def pause(self, caller: Caller, namespace: str, id: str, data: Any) -> tuple[Json, bool]:
+    async def pause(self, caller: Caller, namespace: str, name: str, data: Any) -> tuple[Json, bool]:
         """The paused job, and whether the pause is in force already. A pause that is there stays as it is."""
         body = read_body(PauseBody, data)
-        job = await _retried(lambda: self._pause(caller, namespace, id, body))
+        job = await _retried(lambda: self._pause(caller, namespace, name, body))
         return await self._wait(caller, job, pause_in_force)
 
-    async def resume(self, caller: Caller, namespace: str, id: str) -> tuple[Json, bool]:
+    async def resume(self, caller: Caller, namespace: str, name: str) -> tuple[Json, bool]:
         """The job without its pause, and whether the operator lets it run already.
 
         Raises Problem 409 where the manifest declares the pause and another manager owns that: nothing is changed then.
         """
-        job = await _retried(lambda: self._resume(caller, namespace, id))
+        job = await _retried(lambda: self._resume(caller, namespace, name))
         return await self._wait(caller, job, resume_in_force)
 
-    async def _replace(self, caller: Caller, namespace: str, id: str, data: Any, if_match: str | None) -> Json:
-        job = await self._cluster.job(caller.token, namespace, id)
+    async def _replace(self, caller: Caller, namespace: str, name: str, data: Any, if_match: str | None) -> Json:
+        job = await self._cluster.job(caller.token, namespace, name)
         check_match(job, if_match)
-        current = translate.contract(job, self.default_zone) | {"id": id}
+        current = translate.contract(job, self.default_zone) | {"id": name}
         fields = self._rules.read(data, self.now(), current)
         fields.pop("id", None)
         spec = translate.with_fields(job, fields, self.default_zone)
@@ -137,14 +137,14 @@ class Jobs:
             return job
         return await self._cluster.replace_job(caller.token, job | {"spec": spec})
 
-    async def _pause(self, caller: Caller, namespace: str, id: str, body: PauseBody) -> Json:
-        job = await self._cluster.job(caller.token, namespace, id)
+    async def _pause(self, caller: Caller, namespace: str, name: str, body: PauseBody) -> Json:
+        job = await self._cluster.job(caller.token, namespace, name)
         if _is_annotated(job) and body.reason is None and body.until is None:
             return job
         return await self._annotate(caller, job, self._pause_note(caller, job, body))
 
-    async def _resume(self, caller: Caller, namespace: str, id: str) -> Json:
-        job = await self._cluster.job(caller.token, namespace, id)
+    async def _resume(self, caller: Caller, namespace: str, name: str) -> Json:
+        job = await self._cluster.job(caller.token, namespace, name)
         suspended = bool(job["spec"].get("suspend"))
         if suspended:
             _refuse_foreign_suspension(job)
@@ -254,8 +254,8 @@ def _random_id(func: str) -> str:
     return f"{slug}-{''.join(secrets.choice(_ALPHABET) for _ in range(_SUFFIX))}"
 
 
-def _taken(id: str, namespace: str) -> Problem:
-    return Problem(problems.EXISTS, f"there is a job {id!r} in namespace {namespace!r} already: choose another id")
+def _taken(name: str, namespace: str) -> Problem:
+    return Problem(problems.EXISTS, f"there is a job {name!r} in namespace {namespace!r} already: choose another id")
 
 
 def body_time(field: str, text: str, job: Json, default_zone: str) -> datetime:

@@ -112,11 +112,11 @@ class _Check:
                 *self._dependencies()]  # fmt: skip
 
     def _id(self) -> Iterator[FieldError]:
-        id = self.data.get("id")
-        if self.current and id is not None and id != self.current["id"]:
+        chosen = self.data.get("id")
+        if self.current and chosen is not None and chosen != self.current["id"]:
             yield FieldError.in_body(["id"], "invalid", f"a job keeps its id: this one's is {self.current['id']}")
-        elif id in RESERVED_NAMES:
-            yield FieldError.in_body(["id"], "reserved", f"{id} is a word of this API: choose another")
+        elif chosen in RESERVED_NAMES:
+            yield FieldError.in_body(["id"], "reserved", f"{chosen} is a word of this API: choose another")
 
     def _timing(self) -> Iterator[FieldError]:
         """Each job_type has its field, and none of the others."""
@@ -193,12 +193,12 @@ class _Check:
         entries = self.data.get("depends_on")
         seen: set[str] = set()
         for index, entry in enumerate(entries or []):
-            id = entry["id"]
-            if id in seen:
-                yield FieldError.in_body(["depends_on", index, "id"], "duplicate", f"{id} is in the list twice")
-            if id == (self.current.get("id") or self.data.get("id")):
+            upstream = entry["id"]
+            if upstream in seen:
+                yield FieldError.in_body(["depends_on", index, "id"], "duplicate", f"{upstream} is in the list twice")
+            if upstream == (self.current.get("id") or self.data.get("id")):
                 yield FieldError.in_body(["depends_on", index, "id"], "cycle", "a job cannot wait for itself")
-            seen.add(id)
+            seen.add(upstream)
             window = entry.get("window")
             if window is not None and sum(value is not None for value in window.values()) != 1:
                 detail = "exactly one of since_last_run, within and period is needed"

@@ -32,19 +32,19 @@ class Runs:
         self._records = records
         self._jobs = jobs
 
-    async def execute(self, caller: Caller, namespace: str, id: str, data: Any, key: str | None) -> ExecutionView:
+    async def execute(self, caller: Caller, namespace: str, name: str, data: Any, key: str | None) -> ExecutionView:
         """Ask for a run now. It has an id before it has a pod; with an Idempotency-Key a repeat finds the first."""
         body = rules.read_body(ExecutionBody, data)
         too_large = rules.size_error(body.args, body.kwargs)
         if too_large is not None:
             raise problems.validation([too_large])
-        job = await self._cluster.job(caller.token, namespace, id)
+        job = await self._cluster.job(caller.token, namespace, name)
         due_time = body_due_time(body, job, self._jobs.default_zone)
         annotations = {ANNOTATION_CREATED_BY: caller.user}
         if key is not None:
             annotations[ANNOTATION_IDEMPOTENCY] = fingerprint(caller.user, key, data)
         run = translate.new_run(
-            _run_request_name(id, caller, key),
+            _run_request_name(name, caller, key),
             job,
             args=body.args,
             kwargs=body.kwargs,
@@ -64,14 +64,16 @@ class Runs:
         return await self._page(query, allowed, None, query.job_id)
 
     async def job_history(
-        self, caller: Caller, query: OneHistoryQuery, namespace: str, id: str
+        self, caller: Caller, query: OneHistoryQuery, namespace: str, name: str
     ) -> tuple[list[ExecutionView], str | None]:
         """A page of the runs of the job that has this id now, not of one that had it before."""
         allowed = await self._identities.readable(caller, namespace)
-        job = await self._cluster.job(caller.token, namespace, id)
+        job = await self._cluster.job(caller.token, namespace, name)
         return await self._page(query, allowed, job["metadata"]["uid"], None)
 
-    async def execution(self, caller: Caller, namespace: str | None, default_namespace: str, id: str) -> ExecutionView:
+    async def execution(
+        self, caller: Caller, namespace: str | None, default_namespace: str, execution_id: str
+    ) -> ExecutionView:
         """One execution. Without a namespace it is looked for wherever the caller may see jobs.
 
         Raises Problem 404.
@@ -80,11 +82,11 @@ class Runs:
             allowed = None
         else:
             allowed = await self._identities.readable(caller, namespace or default_namespace)
-        found = await self._records.read(lambda connection: _one(connection, id, allowed))
-        view = found or await self._requested(caller, namespace or default_namespace, id)
+        found = await self._records.read(lambda connection: _one(connection, execution_id, allowed))
+        view = found or await self._requested(caller, namespace or default_namespace, execution_id)
         if view is None:
             where = f" in namespace {namespace or default_namespace!r}" if allowed is not None else ""
-            raise Problem(problems.NOT_FOUND, f"there is no execution {id!r}{where}")
+            raise Problem(problems.NOT_FOUND, f"there is no execution {execution_id!r}{where}")
         return view
 
     async def _create(self, caller: Caller, job: Json, run: Json, body: ExecutionBody) -> Json:
@@ -138,14 +140,14 @@ class Runs:
 
         return await self._records.read(read)
 
-    async def _requested(self, caller: Caller, namespace: str, id: str) -> ExecutionView | None:
+    async def _requested(self, caller: Caller, namespace: str, execution_id: str) -> ExecutionView | None:
         """The execution from the request for it: the operator records it a moment later."""
         runs = self._cluster.runs(caller.token, namespace)
         try:
             async with aclosing(runs):
                 async for run in runs:
                     uid = owner_uid(run)
-                    if uid is not None and run_execution_id(uid, run) == id:
+                    if uid is not None and run_execution_id(uid, run) == execution_id:
                         return run_view(run, uid, run["spec"]["scheduledJob"])
         except ApiError as error:
             if error.status != 403:
@@ -160,23 +162,23 @@ def body_due_time(body: ExecutionBody, job: Json, default_zone: str) -> datetime
 
 def _refuse_pointless(job: Json, body: ExecutionBody) -> None:
     """Say at once what the operator would only find out later."""
-    id = job["metadata"]["name"]
+    name = job["metadata"]["name"]
     if (body.args is not None or body.kwargs is not None) and not job["spec"].get("task"):
         fields = [field for field in ("args", "kwargs") if getattr(body, field) is not None]
-        detail = f"{id} has no task to give it to"
+        detail = f"{name} has no task to give it to"
         raise problems.validation([FieldError.in_body([field], "mismatch", detail) for field in fields])
     problem = invalid(job)
     if problem is not None:
-        raise Problem(problems.INVALID_JOB, f"{id} cannot be run: {problem}")
+        raise Problem(problems.INVALID_JOB, f"{name} cannot be run: {problem}")
     policy = body.concurrency_policy or job["spec"].get("concurrencyPolicy") or ConcurrencyPolicy.FORBID
     unfinished = unfinished_run(job)
     if policy == ConcurrencyPolicy.FORBID and unfinished is not None:
         raise Problem(problems.OVERLAP, f"{unfinished} is not finished: wait for it, or send concurrency_policy Allow")
 
 
-def _run_request_name(id: str, caller: Caller, key: str | None) -> str:
+def _run_request_name(name: str, caller: Caller, key: str | None) -> str:
     # The job is part of what the key is for: the same key may run several jobs.
-    return f"{id}-{secrets.token_hex(5) if key is None else keyed_digest(caller.user, f'{id}/{key}')[:20]}"
+    return f"{name}-{secrets.token_hex(5) if key is None else keyed_digest(caller.user, f'{name}/{key}')[:20]}"
 
 
 def _check_cursor(cursor: str) -> None:
@@ -186,8 +188,8 @@ def _check_cursor(cursor: str) -> None:
         raise problems.validation([bad_cursor()]) from error
 
 
-def _one(connection: Connection, id: str, namespaces: frozenset[str] | None) -> ExecutionView | None:
-    found = queries.execution(connection, id, namespaces=namespaces)
+def _one(connection: Connection, execution_id: str, namespaces: frozenset[str] | None) -> ExecutionView | None:
+    found = queries.execution(connection, execution_id, namespaces=namespaces)
     return None if found is None else execution_view(found, _job_names(connection, (found,))[found.job_id])
 
 

@@ -98,7 +98,7 @@ def new_job(name: str, namespace: str, fields: Mapping[str, Any], annotations: M
 def new_run(
     name: str, job: Json, *, args: Any, kwargs: Any, due_time: datetime | None, policy: str | None, annotations: Json
 ) -> Json:
-    """A JobRun that asks for one run of a ScheduledJob. It goes when that goes, and is not mistaken for a later one's."""
+    """A JobRun that asks for one run of a ScheduledJob, and goes when that goes."""
     owner = job["metadata"]
     spec: Json = {"scheduledJob": owner["name"]}
     _set(spec, "args", args)

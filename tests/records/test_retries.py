@@ -114,6 +114,28 @@ def test_two_writers_of_the_same_new_runs(maria, make_job, make_run) -> None:
 
 
 @on_mariadb
+def test_a_state_that_was_read_before_a_verdict_does_not_overwrite_it(mariadb, maria, make_job, make_run, poll) -> None:
+    record(maria, [make_job()], [make_run()], now=NOW)
+    other = create_engine(maria.url)
+    verdicts = []
+    waits = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+
+    with ThreadPoolExecutor() as threads:
+
+        @event.listens_for(maria, "after_cursor_execute")
+        def somebody_else_writes(connection, cursor, statement, parameters, context, executemany) -> None:
+            if statement.startswith("SELECT job_executions") and not verdicts:
+                done = make_run(status=Verdict.SUCCESS)
+                verdicts.append(threads.submit(record, other, [make_job()], [done], now=NOW))
+                poll(lambda: verdicts[0].done() or mariadb.sql(waits) == ((1,),))
+
+        record(maria, [], [make_run(node="node-1")], now=NOW)
+        verdicts[0].result(30)
+    other.dispose()
+    assert statuses(maria) == {"inventory-1": "success"}
+
+
+@on_mariadb
 def test_idle_connections_may_be_killed(mariadb, maria, make_job, make_run) -> None:
     record(maria, [make_job()], [make_run()], now=NOW)
     for (number,) in mariadb.sql(

@@ -26,7 +26,7 @@ async def get_history(
 
 @router.get("/jobs/{id}/history", responses=answers(400, 401, 403, 404))
 async def get_job_history(
-    id: JobId,
+    name: JobId,
     query: Annotated[OneHistoryQuery, Query()],
     caller: CallerOf,
     services: ServicesOf,
@@ -35,16 +35,16 @@ async def get_job_history(
 ) -> ExecutionList:
     """A page of the runs of one job, newest start first."""
     namespace = query.namespace or services.settings.merp_namespace
-    items, cursor = await services.runs.job_history(caller, query, namespace, id)
+    items, cursor = await services.runs.job_history(caller, query, namespace, name)
     return _page(items, cursor, request, response)
 
 
 @router.get("/executions/{id}", responses=answers(400, 401, 403, 404))
 async def get_execution(
-    id: ExecutionId, query: Annotated[NamespaceQuery, Query()], caller: CallerOf, services: ServicesOf
+    execution_id: ExecutionId, query: Annotated[NamespaceQuery, Query()], caller: CallerOf, services: ServicesOf
 ) -> ExecutionView:
     """One run."""
-    return await services.runs.execution(caller, query.namespace, services.settings.merp_namespace, id)
+    return await services.runs.execution(caller, query.namespace, services.settings.merp_namespace, execution_id)
 
 
 def _page(items: list[ExecutionView], cursor: str | None, request: Request, response: Response) -> ExecutionList:

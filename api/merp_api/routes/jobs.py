@@ -60,15 +60,17 @@ async def create_job(
 
 
 @router.get("/{id}", responses=answers(400, 401, 403, 404))
-async def get_job(id: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, response: Response) -> JobView:
+async def get_job(
+    name: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, response: Response
+) -> JobView:
     """One job."""
-    job = await services.jobs.get(caller, query.namespace or services.settings.merp_namespace, id)
+    job = await services.jobs.get(caller, query.namespace or services.settings.merp_namespace, name)
     return _one(services, job, response)
 
 
 @router.put("/{id}", responses=answers(400, 401, 403, 404, 409, 412, 413, 415), openapi_extra=request_body(JobBody))
 async def replace_job(
-    id: JobId,
+    name: JobId,
     query: InNamespace,
     body: JsonBody,
     caller: CallerOf,
@@ -76,16 +78,16 @@ async def replace_job(
     response: Response,
     if_match: IfMatch = None,
 ) -> JobView:
-    """Change a job. Fields beyond the basic contract that are left out, and what REST does not know, stay as they are."""
+    """Change a job. Additional fields that are left out, and what REST does not know, stay as they are."""
     namespace = query.namespace or services.settings.merp_namespace
-    job = await services.jobs.replace(caller, namespace, id, body, if_match)
+    job = await services.jobs.replace(caller, namespace, name, body, if_match)
     return _one(services, job, response)
 
 
 @router.delete("/{id}", status_code=204, responses=answers(400, 401, 403, 404))
-async def delete_job(id: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf) -> None:
+async def delete_job(name: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf) -> None:
     """Delete a job and end its runs. Its history stays."""
-    await services.jobs.delete(caller, query.namespace or services.settings.merp_namespace, id)
+    await services.jobs.delete(caller, query.namespace or services.settings.merp_namespace, name)
 
 
 @router.post(
@@ -94,10 +96,10 @@ async def delete_job(id: JobId, query: InNamespace, caller: CallerOf, services: 
     openapi_extra=request_body(PauseBody, optional=True),
 )
 async def pause_job(
-    id: JobId, query: InNamespace, body: OptionalJsonBody, caller: CallerOf, services: ServicesOf, response: Response
+    name: JobId, query: InNamespace, body: OptionalJsonBody, caller: CallerOf, services: ServicesOf, response: Response
 ) -> JobView:
     """Pause a job until it is resumed. 202 if the operator has not acted on it within three seconds."""
-    job, in_force = await services.jobs.pause(caller, query.namespace or services.settings.merp_namespace, id, body)
+    job, in_force = await services.jobs.pause(caller, query.namespace or services.settings.merp_namespace, name, body)
     response.status_code = 200 if in_force else 202
     return _one(services, job, response)
 
@@ -107,10 +109,10 @@ async def pause_job(
     responses=answers(400, 401, 403, 404, 409) | {202: {"model": JobView, "description": "Not in force yet"}},
 )
 async def resume_job(
-    id: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, response: Response
+    name: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, response: Response
 ) -> JobView:
     """End a pause. 409 where the manifest declares it and another manager decides that."""
-    job, in_force = await services.jobs.resume(caller, query.namespace or services.settings.merp_namespace, id)
+    job, in_force = await services.jobs.resume(caller, query.namespace or services.settings.merp_namespace, name)
     response.status_code = 200 if in_force else 202
     return _one(services, job, response)
 
@@ -122,7 +124,7 @@ async def resume_job(
     openapi_extra=request_body(ExecutionBody, optional=True),
 )
 async def execute_job(
-    id: JobId,
+    name: JobId,
     query: InNamespace,
     body: OptionalJsonBody,
     key: IdempotencyKey,
@@ -132,7 +134,7 @@ async def execute_job(
 ) -> ExecutionView:
     """Run a job now, paused or not. Location is where its outcome will be."""
     namespace = query.namespace or services.settings.merp_namespace
-    execution = await services.runs.execute(caller, namespace, id, body, key)
+    execution = await services.runs.execute(caller, namespace, name, body, key)
     response.headers["Location"] = location(services, f"/api/v1/executions/{execution.id}", namespace)
     return execution
 

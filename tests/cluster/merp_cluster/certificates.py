@@ -50,8 +50,11 @@ def ensure(layout: Layout) -> None:
         _make_authority(unfinished)
         for certificate in certificates(layout):
             _make_certificate(unfinished, certificate)
-        for key in unfinished.glob("*.key"):
-            key.chmod(0o600)
+        for file in unfinished.iterdir():
+            if file.suffix in (".csr", ".ext", ".cnf", ".srl"):
+                file.unlink()
+            else:
+                file.chmod(0o600)
         unfinished.rename(layout.pki)
     for user in USERS:
         write(layout.kubeconfig_of(user), kubeconfig(layout, user), mode=0o600)

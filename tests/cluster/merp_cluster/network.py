@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from merp_cluster import mounts
 from merp_cluster.commands import output, succeeds
 from merp_cluster.layout import CLUSTERS, Layout
 
@@ -46,8 +47,8 @@ def remove(layout: Layout) -> None:
         output(["ip", "netns", "delete", layout.name])
     layout.netns.unlink(missing_ok=True)
     if OWN_NAMESPACES.exists() and NAMESPACES.is_dir() and not any(NAMESPACES.iterdir()):
-        while os.path.ismount(NAMESPACES):
-            output(["umount", str(NAMESPACES)])
+        # iproute2 has mounted it upon itself.
+        mounts.unmount(NAMESPACES)
         NAMESPACES.rmdir()
         OWN_NAMESPACES.unlink()
 

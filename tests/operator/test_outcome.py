@@ -1,0 +1,265 @@
+"""What became of a run: tables of Jobs and pods."""
+
+import json
+from typing import Any
+
+import pytest
+from cluster_objects import NOW, complete, failed, job, pod
+
+from merp_crds import names
+from merp_crds.reasons import Reason, RunState, Verdict
+from merp_operator.observe import read_run
+from merp_operator.outcome import Outcome, judge, vanished
+
+Json = dict[str, Any]
+
+
+def outcome_of(the_job: Json, *pods: Json) -> Outcome:
+    return judge(read_run("j", the_job, list(pods)))
+
+
+def report(**content: Any) -> str:
+    return json.dumps({"v": 1, "func": "echo"} | content)
+
+
+@pytest.mark.parametrize(
+    ("the_job", "pods", "expected"),
+    [
+        pytest.param(job(status={}), [], (RunState.WAITING, None, "waiting for its pod"), id="no-pod-yet"),
+        pytest.param(
+            job(spec={"suspend": True}), [], (RunState.WAITING, None, "waiting to be released"), id="suspended"
+        ),
+        pytest.param(job(), [pod(running=True)], (RunState.RUNNING, None, ""), id="runs"),
+        pytest.param(
+            job(),
+            [pod(waiting={"reason": "ImagePullBackOff", "message": "Back-off pulling"})],
+            (RunState.WAITING, Reason.IMAGE_PULL, "ImagePullBackOff: runner:1: Back-off pulling"),
+            id="C38-image-names-itself",
+        ),
+        pytest.param(
+            job(),
+            [pod(waiting={"reason": "CreateContainerConfigError", "message": 'secret "erp" not found'})],
+            (RunState.WAITING, Reason.CONFIG_ERROR, 'CreateContainerConfigError: secret "erp" not found'),
+            id="C38-secret-missing",
+        ),
+        pytest.param(
+            job(),
+            [
+                pod(
+                    status={
+                        "conditions": [
+                            {
+                                "type": "PodScheduled",
+                                "status": "False",
+                                "reason": "Unschedulable",
+                                "message": "0/1 nodes",
+                            }
+                        ],
+                        "containerStatuses": [],
+                    }
+                )
+            ],
+            (RunState.WAITING, Reason.UNSCHEDULABLE, "no node takes it: 0/1 nodes"),
+            id="C38-unschedulable",
+        ),
+        pytest.param(
+            job(status=complete()),
+            [pod(terminated={"exitCode": 0})],
+            (Verdict.SUCCESS, Reason.COMPLETED, "completed"),
+            id="success",
+        ),
+        pytest.param(
+            job(status=complete()), [], (Verdict.SUCCESS, Reason.COMPLETED, "completed"), id="success-pod-gone"
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(terminated={"exitCode": 3})],
+            (Verdict.FAILED, Reason.EXIT_CODE, "exit code 3"),
+            id="exit-code",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(terminated={"exitCode": 137, "reason": "OOMKilled"}, memory="64Mi")],
+            (Verdict.FAILED, Reason.OUT_OF_MEMORY, "killed for lack of memory (limit 64Mi)"),
+            id="out-of-memory-names-the-limit",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(terminated={"exitCode": 143}, deleted=True)],
+            (Verdict.FAILED, Reason.POD_DELETED, "its pod was deleted while it ran (exit code 143)"),
+            id="C35-pod-deleted",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(terminated={"exitCode": 139})],
+            (Verdict.FAILED, Reason.SIGNAL, "ended by SIGSEGV (exit code 139)"),
+            id="signal",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [
+                pod(
+                    terminated={"exitCode": 143},
+                    status={
+                        "conditions": [
+                            {
+                                "type": "DisruptionTarget",
+                                "status": "True",
+                                "reason": "PreemptionByScheduler",
+                                "message": "made room",
+                            }
+                        ]
+                    },
+                )
+            ],
+            (Verdict.FAILED, Reason.PREEMPTED, "PreemptionByScheduler: made room"),
+            id="preempted",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(status={"reason": "Evicted", "message": "low on memory", "containerStatuses": []})],
+            (Verdict.FAILED, Reason.EVICTED, "evicted: low on memory"),
+            id="evicted",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(status={"initContainerStatuses": [{"name": "fetch", "state": {"terminated": {"exitCode": 4}}}]})],
+            (Verdict.FAILED, Reason.INIT_FAILED, "init container fetch ended with exit code 4"),
+            id="init-container",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded", "Job has reached the specified backoff limit")),
+            [],
+            (Verdict.FAILED, Reason.UNKNOWN, "Job has reached the specified backoff limit"),
+            id="pod-gone",
+        ),
+        pytest.param(
+            job(status=failed("PodFailurePolicy")),
+            [pod(terminated={"exitCode": 2})],
+            (Verdict.FAILED, Reason.BAD_PARAMETERS, "exit code 2; not retried by rule"),
+            id="bad-parameters",
+        ),
+        pytest.param(
+            job(status=failed("PodFailurePolicy")),
+            [pod(terminated={"exitCode": 42})],
+            (Verdict.FAILED, Reason.NOT_RETRIED, "exit code 42; not retried by rule"),
+            id="C34-not-retried",
+        ),
+        pytest.param(
+            job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 20}),
+            [pod(terminated={"exitCode": 143})],
+            (
+                Verdict.TIMEOUT,
+                Reason.DEADLINE,
+                "not finished within 20 s, 2 s of which passed before the container had started",
+            ),
+            id="C29-timeout",
+        ),
+        pytest.param(
+            job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 5}),
+            [pod(waiting={"reason": "ErrImagePull", "message": "no such tag"})],
+            (
+                Verdict.TIMEOUT,
+                Reason.NEVER_STARTED,
+                "its 5 s passed before the container had started: ErrImagePull: runner:1: no such tag",
+            ),
+            id="C41-timeout-before-start",
+        ),
+        pytest.param(
+            job(
+                status=failed("DeadlineExceeded"),
+                annotations={
+                    names.ANNOTATION_ENDED: '{"verdict": "cancelled", "reason": "CancelledByUser", "by": "ann"}'
+                },
+            ),
+            [],
+            (Verdict.CANCELLED, Reason.CANCELLED_BY_USER, "cancelled by ann"),
+            id="C37-ended-by-somebody",
+        ),
+        pytest.param(
+            job(
+                status=failed("DeadlineExceeded"),
+                annotations={names.ANNOTATION_ENDED: "nonsense"},
+                spec={"activeDeadlineSeconds": 5},
+            ),
+            [],
+            (Verdict.TIMEOUT, Reason.NEVER_STARTED, "its 5 s passed before the container had started"),
+            id="nonsense-in-the-annotation-is-ignored",
+        ),
+    ],
+)
+def test_state_or_verdict(the_job: Json, pods: list[Json], expected: tuple[object, object, str]) -> None:
+    outcome = outcome_of(the_job, *pods)
+    assert (outcome.status, outcome.reason, outcome.message) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        pytest.param(report(result={"rows": 3, "名": "库"}), '{"rows": 3, "名": "库"}', id="runners-result"),
+        pytest.param(report(result=None), "null", id="result-null"),
+        pytest.param(report(), None, id="no-result"),
+        pytest.param("plain text", '"plain text"', id="another-images-text"),
+        pytest.param("", None, id="nothing-said"),
+        pytest.param(
+            '{"v": 1, "result": {"a": [1',
+            '"{\\"v\\": 1, \\"result\\": {\\"a\\": [1"',
+            id="C31-cut-json-is-text-not-fact",
+        ),
+    ],
+)
+def test_result_of_a_success(message: str, expected: str | None) -> None:
+    outcome = outcome_of(job(status=complete()), pod(terminated={"exitCode": 0, "message": message}))
+    assert (outcome.status, outcome.result, outcome.error) == (Verdict.SUCCESS, expected, None)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        pytest.param(
+            report(error={"type": "ValueError", "message": "boom", "traceback": "Traceback…"}),
+            "exit code 1\nValueError: boom\nTraceback…",
+            id="runners-error",
+        ),
+        pytest.param("last line of the log", "exit code 1\nlast line of the log", id="another-images-text"),
+        pytest.param("", "exit code 1", id="nothing-said"),
+    ],
+)
+def test_error_of_a_failure(message: str, expected: str) -> None:
+    outcome = outcome_of(
+        job(status=failed("BackoffLimitExceeded")), pod(terminated={"exitCode": 1, "message": message})
+    )
+    assert (outcome.result, outcome.error) == (None, expected)
+
+
+def test_c29_a_failed_job_has_an_end_though_it_has_no_completion_time() -> None:
+    outcome = outcome_of(job(status=failed("BackoffLimitExceeded")), pod(terminated={"exitCode": 1}))
+    assert outcome.end_time is not None
+    assert outcome.end_time.isoformat() == "2026-11-25T12:00:09+00:00"
+    assert outcome.end_time > outcome.start_time
+
+
+def test_attempts_are_counted_and_told_each() -> None:
+    first = pod("a", terminated={"exitCode": 1}, created="2026-11-25T12:00:01Z")
+    second = pod("b", terminated={"exitCode": 0}, created="2026-11-25T12:00:05Z")
+    outcome = outcome_of(job(status=complete() | {"failed": 1}), second, first)
+    assert outcome.attempts == 2
+    assert [(entry["pod"], entry["exitCode"], entry.get("reason")) for entry in outcome.attempt_details] == [
+        ("a", 1, "ExitCode"),
+        ("b", 0, None),
+    ]
+    assert (outcome.node, outcome.image, outcome.waited_seconds) == ("node1", "runner:1", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("the_job", "owner_gone", "expected"),
+    [
+        pytest.param(job(), False, (Verdict.CANCELLED, Reason.JOB_DELETED), id="C19-deleted-by-hand"),
+        pytest.param(job(), True, (Verdict.CANCELLED, Reason.SCHEDULED_JOB_DELETED), id="C50-with-its-scheduled-job"),
+        pytest.param(job(status=complete()), True, (Verdict.SUCCESS, Reason.COMPLETED), id="finished-before"),
+    ],
+)
+def test_a_job_that_is_gone(the_job: Json, owner_gone: bool, expected: tuple[object, object]) -> None:
+    outcome = vanished(read_run("j", the_job, []), owner_gone=owner_gone, now=NOW)
+    assert (outcome.status, outcome.reason) == expected
+    assert outcome.end_time is not None

@@ -1,0 +1,102 @@
+"""The status: a function of what exists, that a second look leaves as it is."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cluster_objects import NOW, complete, failed, job, pod, scheduled_job
+
+from merp_crds.reasons import ConditionReason
+from merp_operator import events, observe, outcome, status
+from merp_operator.definition import Problem
+from merp_operator.desired import Defaults
+from merp_operator.status import Judged
+
+Json = dict[str, Any]
+DEFAULTS = Defaults(image="tasks:1", time_zone="UTC")
+
+
+def computed(body: Json, *jobs: Json, problem: Problem | None = None, later: float = 0) -> Json:
+    seen = observe.observe(body, None, [(entry, [pod(running=True)]) for entry in jobs], [])
+    judged = [Judged(run, outcome.judge(run)) for run in seen.runs]
+    return status.compute(seen, judged, problem, DEFAULTS, NOW + timedelta(seconds=later))
+
+
+def conditions(found: Json) -> dict[str, str]:
+    return {entry["type"]: entry["status"] for entry in found["conditions"]}
+
+
+def test_a_new_job_says_when_it_runs_next() -> None:
+    found = computed(scheduled_job())
+    assert (found["nextRunTime"], found["schedule"], found["timeZone"], found["clock"], found["activeCount"]) == (
+        "2026-11-25T13:00:00Z", "0 * * * *", "UTC", "Native", 0,
+    )  # fmt: skip
+    assert conditions(found) == {"Ready": "True", "Paused": "False", "Waiting": "False", "LastRunSucceeded": "Unknown"}
+
+
+def test_a_second_look_changes_nothing() -> None:
+    jobs = (job(), job("j-29926740", uid="job-2", annotations={}, status=complete()))
+    first = computed(scheduled_job(), *jobs)
+    assert computed(scheduled_job(status=first), *jobs, later=120) == first
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(scheduled_job(suspend=True), id="paused"),
+        pytest.param(scheduled_job(schedule=None), id="no-schedule"),
+    ],
+)
+def test_what_is_not_due_has_no_next_run(body: Json) -> None:
+    assert "nextRunTime" not in computed(body)
+
+
+def test_a_problem_is_told_and_stops_the_clock() -> None:
+    found = computed(scheduled_job(), problem=Problem(ConditionReason.INVALID_SCHEDULE, "schedule.cron: wrong"))
+    ready = next(entry for entry in found["conditions"] if entry["type"] == "Ready")
+    assert (ready["status"], ready["reason"], ready["message"]) == ("False", "InvalidSchedule", "schedule.cron: wrong")
+    assert "nextRunTime" not in found
+
+
+def test_runs_are_listed_until_they_have_a_verdict() -> None:
+    running = computed(scheduled_job(), job())
+    assert [(entry["run"], entry["state"]) for entry in running["active"]] == [("j-29926800", "running")]
+    ended = computed(scheduled_job(status=running), job(status=complete()))
+    assert "active" not in ended
+    assert [(entry["run"], entry["verdict"]) for entry in ended["recent"]] == [("j-29926800", "success")]
+    assert ended["lastScheduleTime"] == "2026-11-25T12:00:00Z"
+    assert ended["lastSuccessTime"] == "2026-11-25T12:00:10Z"
+    assert conditions(ended)["LastRunSucceeded"] == "True"
+
+
+def test_a_verdict_outlives_its_job_and_only_twenty_are_kept() -> None:
+    body = scheduled_job()
+    for number in range(25):
+        ended = job(f"j-{29926780 + number}", uid=f"job-{number}", annotations={}, status=complete())
+        ended["status"]["completionTime"] = f"2026-11-25T11:{number:02}:00Z"
+        body = scheduled_job(status=computed(body, ended))
+    names = [entry["run"] for entry in body["status"]["recent"]]
+    assert names == [f"j-{29926780 + number}" for number in range(24, 4, -1)]
+
+
+def test_the_newest_of_each_verdict_is_kept() -> None:
+    good = computed(scheduled_job(), job(status=complete()))
+    both = computed(
+        scheduled_job(status=good),
+        job("j-29926801", uid="job-2", annotations={}, status=failed("BackoffLimitExceeded")),
+    )
+    assert {key: entry["run"] for key, entry in both["newest"].items()} == {
+        "success": "j-29926800",
+        "failed": "j-29926801",
+    }
+
+
+def test_events_are_told_of_changes_only() -> None:
+    body = scheduled_job()
+    first = computed(body, job())
+    assert [entry["reason"] for entry in events.changes(body, {}, first, NOW)] == ["Ready"]
+    assert events.changes(body, first, first, NOW) == []
+    ended = computed(scheduled_job(status=first), job(status=failed("BackoffLimitExceeded")))
+    told = events.changes(body, first, ended, NOW)
+    assert [(entry["type"], entry["reason"]) for entry in told] == [("Warning", "RunFailed")]
+    assert told == events.changes(body, first, ended, NOW)
