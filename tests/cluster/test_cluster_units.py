@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from merp_cluster import configuration, files, images, layout, mounts, processes, storage
+from merp_cluster import configuration, dns, files, host, images, layout, mounts, processes, storage
 from merp_cluster.cache import Cache
 from merp_cluster.commands import logged, wait_until
 from merp_cluster.errors import ClusterError
@@ -319,3 +319,43 @@ def test_pods_and_kubelet_stay_within_the_cluster() -> None:
     assert configuration.kubelet(one)["clusterDNS"] == ["10.101.0.10"]
     foreign = [line for line in configuration.containerd(one).splitlines() if '"/' in line and "/run/one" not in line]
     assert foreign == ['bin_dir = "/usr/lib/cni"']
+
+
+def test_dns_question_is_the_packet_of_the_standard() -> None:
+    expected = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01a\x02bc\x00\x00\x01\x00\x01"
+    assert dns.question(0x1234, "a.bc") == expected
+
+
+@pytest.mark.parametrize(
+    ("packet", "expected"),
+    [
+        pytest.param(b"\0\1\x81\x80\0\1\0\1\0\0\0\0", True, id="one-record"),
+        pytest.param(b"\0\2\x81\x80\0\1\0\1\0\0\0\0", False, id="other-question"),
+        pytest.param(b"\0\1\x81\x83\0\1\0\1\0\0\0\0", False, id="no-such-name"),
+        pytest.param(b"\0\1\x81\x80\0\1\0\0\0\0\0\0", False, id="no-record"),
+        pytest.param(b"\0\1\x01\x00\0\1\0\1\0\0\0\0", False, id="a-question-itself"),
+        pytest.param(b"\0\1", False, id="cut-off"),
+    ],
+)
+def test_dns_answer(packet: bytes, expected: bool) -> None:
+    assert dns.has_answer(1, packet) is expected
+
+
+def test_dns_server_that_is_not_there_is_no_answer() -> None:
+    assert dns.resolves("127.0.0.254", "a.b") is False
+
+
+def test_host_settings_are_put_back_and_own_folders_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting, made, used = tmp_path / "setting", tmp_path / "made", tmp_path / "used"
+    setting.write_text("0\n")
+    monkeypatch.setattr(host, "KERNEL_SETTINGS", (setting,))
+    monkeypatch.setattr(host, "FIXED_FOLDERS", (made, used))
+    monkeypatch.setattr(host, "SAVED", tmp_path / "saved")
+    used.mkdir()
+    host.save()
+    setting.write_text("1\n")
+    made.mkdir()
+    host.save()
+    host.restore()
+    assert setting.read_text().strip() == "0"
+    assert [made.exists(), used.exists(), host.SAVED.exists()] == [False, True, False]

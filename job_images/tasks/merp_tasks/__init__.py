@@ -1,0 +1,5 @@
+"""The tasks that an ERP schedules first. An ordinary user of merp-runner: importing this registers them."""
+
+from merp_tasks import inventory
+
+__all__ = ["inventory"]

@@ -3,11 +3,13 @@
 import os
 import shutil
 import string
+import time
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from merp_cluster import certificates, cgroups, configuration, host, mounts, network, packages, processes, storage
+from merp_cluster import certificates, cgroups, configuration, dns, host, mounts, network, packages, processes, storage
 from merp_cluster.api import Api
 from merp_cluster.binaries import SOURCES, Binaries
 from merp_cluster.cache import Cache, cache_root
@@ -22,6 +24,7 @@ from merp_cluster.system_images import COREDNS_IMAGE, archives
 
 # 5 s on two idle processors.
 NODE_READY_SECONDS = 90.0
+LEASE_SECONDS = 10.0
 
 
 class Cluster:
@@ -188,16 +191,21 @@ def _apply(layout: Layout) -> None:
 
 def _await_node(layout: Layout) -> None:
     api = Api(layout)
+    # The lease is renewed every 10 s, and by a kubelet that starts at once.
+    began = time.time() - LEASE_SECONDS
 
     def ready() -> bool:
         try:
             node = api.get(f"/api/v1/nodes/{layout.name}")
-            dns = api.get("/apis/apps/v1/namespaces/kube-system/deployments/coredns")
+            lease = api.get(f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{layout.name}")
         except OSError:
             # The node has not registered yet.
             return False
-        seen = dns.get("status", {}).get("observedGeneration") == dns["metadata"]["generation"]
-        return seen and condition(node, "Ready") and condition(dns, "Available")
+        # What etcd kept from before a restart also says Ready; a lease of now is the present kubelet's.
+        alive = datetime.fromisoformat(lease["spec"]["renewTime"]).timestamp() > began
+        return (
+            alive and condition(node, "Ready") and dns.resolves(layout.dns_ip, "kubernetes.default.svc.cluster.local")
+        )
 
     late = ClusterError(f"the node or its DNS is not ready after {NODE_READY_SECONDS:.0f} s", layout.log("kubelet"))
     wait_until(ready, NODE_READY_SECONDS, failed=lambda: late)

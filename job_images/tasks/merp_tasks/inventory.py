@@ -1,0 +1,121 @@
+"""Stock-taking: what the books say against what was counted."""
+
+import os
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+from sqlalchemy import Connection, create_engine, select
+
+from merp_runner import Context, task
+from merp_tasks.stock import BOOK, COUNT, load_example
+
+# With `detailed` the result lists the differences; a termination message holds about this many.
+_MAX_LINES: Final = 20
+
+
+@dataclass(frozen=True)
+class Line:
+    """One article of one warehouse. `counted` is None where nobody counted it; `booked` is 0 where no book has it."""
+
+    warehouse: str
+    sku: str
+    booked: Decimal
+    counted: Decimal | None
+    unit_value: Decimal
+
+    @property
+    def difference(self) -> Decimal:
+        """Counted less booked."""
+        return Decimal(0) if self.counted is None else self.counted - self.booked
+
+    @property
+    def value(self) -> Decimal:
+        """The difference's value, rounded to hundredths."""
+        return (self.difference * self.unit_value).quantize(Decimal("0.01"))
+
+    def exceeds(self, tolerance_percent: Decimal) -> bool:
+        """Whether it is off by more than the tolerance, in percent of what is booked."""
+        return abs(self.difference) * 100 > abs(self.booked) * tolerance_percent
+
+
+@task(title={"en": "Stock-taking", "zh": "库存盘点"})
+def inventory_check(
+    context: Context, warehouse: str = "all", detailed: bool = False, tolerance_percent: float = 0
+) -> dict[str, Any]:
+    """Compare book stock with counted stock, for one warehouse or for all.
+
+    Reads inventory_book and inventory_count from the database of ERP_DATABASE_URL. With `detailed` the result lists
+    the largest differences, by value.
+    """
+    url = os.environ.get("ERP_DATABASE_URL")
+    if not url:
+        raise ValueError("ERP_DATABASE_URL is not set: give the job's template an env entry with the database's URL")
+    if tolerance_percent < 0:
+        raise ValueError(f"tolerance_percent: {tolerance_percent} is below 0")
+    engine = create_engine(url)
+    try:
+        if os.environ.get("ERP_DEMO_DATA") == "true":
+            load_example(engine)
+        with engine.connect() as connection:
+            lines = _read(connection, warehouse)
+    finally:
+        engine.dispose()
+    context.progress(len(lines), len(lines), "compared")
+    return summary(lines, warehouse, Decimal(str(tolerance_percent)), detailed=detailed)
+
+
+def summary(lines: list[Line], warehouse: str, tolerance_percent: Decimal, *, detailed: bool) -> dict[str, Any]:
+    """The result: counts, and values as text with two decimals."""
+    counted = [line for line in lines if line.counted is not None]
+    off = sorted(
+        (line for line in counted if line.exceeds(tolerance_percent)),
+        key=lambda line: (-abs(line.value), line.warehouse, line.sku),
+    )
+    surplus = sum((line.value for line in off if line.value > 0), Decimal("0.00"))
+    shortage = sum((line.value for line in off if line.value < 0), Decimal("0.00"))
+    result: dict[str, Any] = {
+        "warehouse": warehouse,
+        "articles": len(lines),
+        "counted": len(counted),
+        "not_counted": len(lines) - len(counted),
+        "differences": len(off),
+        "surplus_value": str(surplus),
+        "shortage_value": str(shortage),
+        "net_value": str(surplus + shortage),
+    }
+    if detailed:
+        result["lines"] = [
+            {
+                "warehouse": line.warehouse,
+                "sku": line.sku,
+                "booked": f"{line.booked.normalize():f}",
+                "counted": f"{(line.counted or Decimal(0)).normalize():f}",
+                "value": str(line.value),
+            }
+            for line in off[:_MAX_LINES]
+        ]
+        result["lines_left_out"] = max(0, len(off) - _MAX_LINES)
+    return result
+
+
+def _read(connection: Connection, warehouse: str) -> list[Line]:
+    booked = select(BOOK.c.warehouse, BOOK.c.sku, BOOK.c.quantity, BOOK.c.unit_value)
+    counted = select(COUNT.c.warehouse, COUNT.c.sku, COUNT.c.counted_quantity)
+    if warehouse != "all":
+        booked = booked.where(BOOK.c.warehouse == warehouse)
+        counted = counted.where(COUNT.c.warehouse == warehouse)
+    books = {(row.warehouse, row.sku): row for row in connection.execute(booked)}
+    counts = {(row.warehouse, row.sku): Decimal(row.counted_quantity) for row in connection.execute(counted)}
+    if not books and not counts:
+        raise ValueError(f"warehouse: {warehouse!r} has neither books nor counts")
+    return [
+        Line(
+            warehouse=key[0],
+            sku=key[1],
+            booked=Decimal(books[key].quantity) if key in books else Decimal(0),
+            counted=counts.get(key),
+            unit_value=Decimal(books[key].unit_value) if key in books else Decimal(0),
+        )
+        for key in sorted(books.keys() | counts.keys())
+    ]

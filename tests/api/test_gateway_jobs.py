@@ -1,0 +1,415 @@
+"""Jobs through the whole application: create, read, replace, delete."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_PAUSED
+
+SEED = {
+    "name": "库存盘点任务",
+    "job_type": "cron",
+    "func": "inventory_check",
+    "cron_expression": "0 0 1 * *",
+    "args": ["all"],
+    "kwargs": {"detailed": True},
+    "description": "每月1日凌晨执行库存盘点",
+}
+SEED_RESPONSE = {
+    "id", "name", "job_type", "func", "cron_expression", "args", "kwargs", "status", "next_run_time", "description",
+    "created_at", "updated_at", "created_by",
+}  # fmt: skip
+
+
+async def test_the_seeds_body_is_created_and_answered_with_the_seeds_fields(gateway: Any, cluster: Any) -> None:
+    response = await gateway.post("/api/v1/jobs", json=SEED)
+    body = response.json()
+    assert response.status_code == 201, body
+    assert body.keys() >= SEED_RESPONSE
+    assert {field: body[field] for field in SEED} == SEED
+    assert body["id"].startswith("inventory-check-")
+    assert len(body["id"]) == len("inventory-check-") + 5
+    assert body["status"] == "active"
+    assert body["created_by"] == "admin"
+    assert body["next_run_time"].endswith("-01T00:00:00Z")
+    assert response.headers["location"] == f"/api/v1/jobs/{body['id']}"
+    stored = cluster.job(body["id"])
+    assert response.headers["etag"] == f'"{stored["metadata"]["resourceVersion"]}"'
+    assert stored["spec"] == {
+        "displayName": SEED["name"],
+        "description": SEED["description"],
+        "schedule": {"cron": "0 0 1 * *"},
+        "task": {"func": "inventory_check", "args": ["all"], "kwargs": {"detailed": True}},
+    }
+    assert stored["metadata"]["annotations"] == {ANNOTATION_CREATED_BY: "admin"}
+    assert (await gateway.get(response.headers["location"])).json() == body
+
+
+async def test_c43_two_jobs_of_one_name_have_two_ids_and_keep_every_character(gateway: Any, cluster: Any) -> None:
+    sent = SEED | {"name": "库存盘点任务 #1 (夜间)", "args": ["仓库𠮷", "✅"], "description": "每月1日 ✅ 𠮷野家"}
+    first, second = [(await gateway.post("/api/v1/jobs", json=sent)).json() for _ in range(2)]
+    assert first["id"] != second["id"]
+    listed = (await gateway.get("/api/v1/jobs")).json()["items"]
+    for shown in (first, second, *listed):
+        assert {field: shown[field] for field in sent} == sent
+    assert all("labels" not in cluster.job(shown["id"])["metadata"] for shown in listed)
+
+
+@pytest.mark.parametrize(
+    ("sent", "schedule"),
+    [
+        pytest.param(
+            {"job_type": "interval", "interval_seconds": 45}, {"intervalSeconds": 45}, id="interval"
+        ),
+        pytest.param(
+            {"job_type": "date", "run_date": "2030-01-02T03:04:05", "time_zone": "Asia/Shanghai"},
+            {"at": "2030-01-01T19:04:05Z", "timeZone": "Asia/Shanghai"},
+            id="naive-run-date-is-in-the-jobs-zone",
+        ),
+        pytest.param(
+            {"job_type": "date", "run_date": "2030-01-02T03:04:05+01:00", "time_zone": "Asia/Shanghai"},
+            {"at": "2030-01-02T02:04:05Z", "timeZone": "Asia/Shanghai"},
+            id="run-date-with-an-offset",
+        ),
+        pytest.param({"job_type": "manual"}, None, id="manual"),
+        pytest.param({"job_type": "dependency", "depends_on": [{"id": "data-sync"}]}, None, id="dependency"),
+        pytest.param(
+            {"job_type": "cron", "cron_expression": "30 3 * * ?"}, {"cron": "30 3 * * ?"}, id="C04-question-mark"
+        ),
+    ],
+)
+async def test_each_job_type(gateway: Any, cluster: Any, sent: Any, schedule: Any) -> None:
+    body = {"name": "x", "func": "echo_args"} | sent
+    response = await gateway.post("/api/v1/jobs", json=body)
+    assert response.status_code == 201, response.text
+    assert cluster.job(response.json()["id"])["spec"].get("schedule") == schedule
+    assert response.json()["job_type"] == sent["job_type"]
+
+
+async def test_every_additional_field_reaches_the_resource(gateway: Any, cluster: Any) -> None:
+    sent = SEED | {
+        "id": "full",
+        "time_zone": "Asia/Shanghai",
+        "priority": "high",
+        "depends_on": [
+            {"id": "a", "window": {"period": "Day"}, "latest": True},
+            {"id": "b", "condition": "Completed", "window": {"within": "24h"}},
+        ],
+        "concurrency_policy": "Queue",
+        "timeout_seconds": 60,
+        "retry_limit": 2,
+        "image": "registry.example/other:2",
+    }
+    response = await gateway.post("/api/v1/jobs", json=sent)
+    assert response.status_code == 201, response.text
+    spec = cluster.job("full")["spec"]
+    assert spec == {
+        "displayName": SEED["name"],
+        "description": SEED["description"],
+        "schedule": {"cron": "0 0 1 * *", "timeZone": "Asia/Shanghai"},
+        "task": {"func": "inventory_check", "args": ["all"], "kwargs": {"detailed": True}},
+        "priority": "high",
+        "dependsOn": [
+            {"name": "a", "window": {"period": "Day"}, "latest": True},
+            {"name": "b", "condition": "Completed", "window": {"within": "24h"}},
+        ],
+        "concurrencyPolicy": "Queue",
+        "timeoutSeconds": 60,
+        "retry": {"limit": 2},
+        "template": {"image": "registry.example/other:2"},
+    }
+    assert response.json()["next_run_time"].endswith("T00:00:00+08:00")
+
+
+async def test_c58_created_by_is_whoever_the_token_says(gateway: Any, cluster: Any) -> None:
+    user = "system:serviceaccount:erp-production-environment:job-deployer-production"
+    cluster.allow("deployer", user, "erp-production-environment")
+    response = await gateway.post(
+        "/api/v1/jobs?namespace=erp-production-environment",
+        "deployer",
+        json=SEED | {"created_by": "admin", "status": "active", "uid": "x"},
+        headers={"Impersonate-User": "admin", "X-Remote-User": "admin"},
+    )
+    assert response.status_code == 201, response.text
+    assert response.json()["created_by"] == user
+    assert response.headers["location"].endswith("?namespace=erp-production-environment")
+    for seen in cluster.seen:
+        assert seen.headers["Authorization"] == "Bearer deployer"
+        assert not [name for name in seen.headers if name.lower().startswith(("impersonate", "x-remote"))]
+
+
+async def test_an_idempotency_key_makes_one_job_of_two_requests(gateway: Any, cluster: Any) -> None:
+    headers = {"Idempotency-Key": "order-17"}
+    first = await gateway.post("/api/v1/jobs", json=SEED, headers=headers)
+    again = await gateway.post("/api/v1/jobs", json=SEED, headers=headers)
+    other = await gateway.post("/api/v1/jobs", json=SEED | {"func": "echo_args"}, headers=headers)
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 409)
+    assert first.json() == again.json()
+    assert other.json()["type"] == "urn:merp:problem:idempotency-key-reused"
+    cluster.allow("b", "bob", "default")
+    bobs = await gateway.post("/api/v1/jobs", "b", json=SEED, headers=headers)
+    assert bobs.status_code == 201
+    assert len(cluster.objects) == 2
+
+
+async def test_a_chosen_id_that_is_taken_is_409(gateway: Any) -> None:
+    first = await gateway.post("/api/v1/jobs", json=SEED | {"id": "stocktake"})
+    second = await gateway.post("/api/v1/jobs", json=SEED | {"id": "stocktake"})
+    assert (first.status_code, second.status_code) == (201, 409)
+    assert second.json()["type"] == "urn:merp:problem:already-exists"
+
+
+async def test_a_random_id_that_is_taken_is_made_anew(gateway: Any, cluster: Any, refusal: Any) -> None:
+    cluster.refusals[("POST", "scheduledjobs")] = [refusal(409, "AlreadyExists", "taken")] * 2
+    response = await gateway.post("/api/v1/jobs", json=SEED)
+    assert response.status_code == 201
+    names = [seen.body["metadata"]["name"] for seen in cluster.calls("POST", "scheduledjobs")]
+    assert len(set(names)) == 3
+
+
+async def test_lists_come_in_pages(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    for number in range(5):
+        cluster.put("scheduledjobs", scheduled_job(f"job-{number}"))
+    cluster.put("scheduledjobs", scheduled_job("elsewhere", "erp"))
+    seen: list[str] = []
+    path = "/api/v1/jobs?limit=2"
+    while path:
+        response = await gateway.get(path)
+        seen += [item["id"] for item in response.json()["items"]]
+        link = response.headers.get("link", "")
+        path = link.partition(">")[0].removeprefix("<")
+        assert bool(path) == (response.json()["next_cursor"] is not None)
+    assert seen == [f"job-{number}" for number in range(5)]
+    everywhere = await gateway.get("/api/v1/jobs?namespace=*")
+    assert [item["id"] for item in everywhere.json()["items"]] == [*seen, "elsewhere"]
+
+
+@pytest.mark.parametrize(
+    ("cursor", "status"),
+    [
+        pytest.param("garbage", 400, id="not-ours"),
+        pytest.param("am9iczpub25zZW5zZQ", 400, id="the-api-server-cannot-read-it"),
+        pytest.param("am9iczpaWGh3YVhKbFpBPT0", 410, id="expired"),
+        pytest.param("é", 400, id="not-ascii"),
+    ],
+)
+async def test_a_cursor_that_does_not_work(gateway: Any, cursor: str, status: int) -> None:
+    response = await gateway.get("/api/v1/jobs", params={"cursor": cursor})
+    assert response.status_code == status, response.text
+    if status == 400:
+        assert response.json()["errors"][0]["field"] == "cursor"
+
+
+async def test_c47_put_keeps_what_it_does_not_name(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    job = scheduled_job(
+        "j",
+        displayName="old title",
+        schedule={"cron": "0 1 * * *", "timeZone": "Asia/Shanghai", "calendar": {"name": "cn"}},
+        dependsOn=[{"name": "up", "window": {"within": "2h"}}],
+        retry={"limit": 3, "noRetryExitCodes": [7]},
+        concurrencyPolicy="Queue",
+        priority="high",
+        template={"env": [{"name": "A", "value": "1"}], "resources": {"limits": {"cpu": "1"}}},
+        history={"failed": 9},
+    )
+    job["metadata"] |= {"labels": {"app": "x"}, "annotations": {"argocd.argoproj.io/tracking-id": "y"}}
+    cluster.put("scheduledjobs", job)
+    before = {key: value for key, value in job["spec"].items()}
+    sent = {
+        "name": "new title", "job_type": "cron", "func": "echo_args", "cron_expression": "0 3 * * *",
+        "args": [], "kwargs": {}, "description": "x",
+    }  # fmt: skip
+    response = await gateway.put("/api/v1/jobs/j", json=sent)
+    assert response.status_code == 200, response.text
+    after = cluster.job("j")
+    expected = before | {
+        "displayName": "new title",
+        "description": "x",
+        "schedule": before["schedule"] | {"cron": "0 3 * * *"},
+    }
+    assert after["spec"] == expected
+    assert after["metadata"]["labels"] == {"app": "x"}
+    assert after["metadata"]["annotations"] == {"argocd.argoproj.io/tracking-id": "y"}
+
+
+async def test_what_was_got_can_be_put_back_and_changes_nothing(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j", dependsOn=[{"name": "up"}]))
+    got = await gateway.get("/api/v1/jobs/j")
+    put = await gateway.put("/api/v1/jobs/j", json=got.json(), headers={"If-Match": got.headers["etag"]})
+    assert (put.status_code, put.json()) == (200, got.json())
+    assert cluster.calls("PUT", "scheduledjobs") == []
+
+
+async def test_c47_two_writers_lose_nothing(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j"))
+
+    def somebody_else() -> None:
+        cluster.job("j")["spec"]["priority"] = "high"
+        cluster.put("scheduledjobs", cluster.job("j"))
+
+    cluster.interruptions[("PUT", "scheduledjobs")].append(somebody_else)
+    sent = {"name": "n", "job_type": "cron", "func": "echo_args", "cron_expression": "0 0 1 * *", "description": "d"}
+    response = await gateway.put("/api/v1/jobs/j", json=sent)
+    assert (response.status_code, response.json()["priority"], response.json()["description"]) == (200, "high", "d")
+
+
+async def test_if_match_of_an_older_version_is_412(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j"))
+    sent = {"name": "n", "job_type": "cron", "func": "echo_args", "cron_expression": "0 0 1 * *"}
+    response = await gateway.put("/api/v1/jobs/j", json=sent, headers={"If-Match": '"1"'})
+    assert response.status_code == 412
+    assert cluster.calls("PUT", "scheduledjobs") == []
+
+
+async def test_a_conflict_that_does_not_end_is_409(
+    gateway: Any, cluster: Any, scheduled_job: Any, refusal: Any
+) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j"))
+    cluster.refusals[("PUT", "scheduledjobs")] = [refusal(409, "Conflict", "modified")] * 9
+    sent = {"name": "n", "job_type": "cron", "func": "echo_args", "cron_expression": "0 0 1 * *"}
+    response = await gateway.put("/api/v1/jobs/j", json=sent)
+    assert (response.status_code, response.json()["type"]) == (409, "urn:merp:problem:conflict")
+    assert len(cluster.calls("PUT", "scheduledjobs")) == 5
+
+
+async def test_null_resets_an_additional_field(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.put(
+        "scheduledjobs",
+        scheduled_job(
+            "j", priority="low", retry={"limit": 2, "noRetryExitCodes": [7]}, timeoutSeconds=5, template={"image": "i"}
+        ),
+    )
+    sent = {
+        "name": "j", "job_type": "cron", "func": "echo_args", "cron_expression": "0 0 1 * *",
+        "priority": None, "retry_limit": None, "timeout_seconds": None, "image": None,
+    }  # fmt: skip
+    response = await gateway.put("/api/v1/jobs/j", json=sent)
+    assert response.status_code == 200, response.text
+    assert cluster.job("j")["spec"] == {
+        "schedule": {"cron": "0 0 1 * *"},
+        "task": {"func": "echo_args"},
+        "retry": {"noRetryExitCodes": [7]},
+    }
+
+
+async def test_put_can_change_the_type(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j", schedule={"cron": "0 0 * * *", "timeZone": "Asia/Shanghai"}))
+    sent = {"name": "j", "job_type": "interval", "func": "echo_args", "interval_seconds": 60}
+    assert (await gateway.put("/api/v1/jobs/j", json=sent)).status_code == 200
+    assert cluster.job("j")["spec"]["schedule"] == {"intervalSeconds": 60, "timeZone": "Asia/Shanghai"}
+    sent = {"name": "j", "job_type": "manual", "func": "echo_args"}
+    assert (await gateway.put("/api/v1/jobs/j", json=sent)).status_code == 200
+    assert "schedule" not in cluster.job("j")["spec"]
+
+
+async def test_a_job_with_an_image_and_no_task_can_be_put_back(
+    gateway: Any, cluster: Any, scheduled_job: Any
+) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j", task=None, template={"image": "any", "command": ["true"]}))
+    got = (await gateway.get("/api/v1/jobs/j")).json()
+    assert got["func"] is None
+    response = await gateway.put("/api/v1/jobs/j", json=got | {"description": "d"})
+    assert response.status_code == 200, response.text
+    assert cluster.job("j")["spec"]["template"] == {"image": "any", "command": ["true"]}
+
+
+async def test_delete_says_in_the_background_and_then_404(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j"))
+    first = await gateway.request("DELETE", "/api/v1/jobs/j")
+    second = await gateway.request("DELETE", "/api/v1/jobs/j")
+    assert (first.status_code, first.content, second.status_code) == (204, b"", 404)
+    assert cluster.calls("DELETE", "scheduledjobs")[0].body["propagationPolicy"] == "Background"
+
+
+async def test_pause_and_resume(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j"))
+    paused = await gateway.post("/api/v1/jobs/j/pause", json={"reason": "年末盘点"})
+    body = paused.json()
+    assert (paused.status_code, body["status"], body["next_run_time"]) == (200, "paused", None)
+    assert (body["paused"]["by"], body["paused"]["reason"]) == ("admin", "年末盘点")
+    note = cluster.job("j")["metadata"]["annotations"][ANNOTATION_PAUSED]
+    again = await gateway.post("/api/v1/jobs/j/pause")
+    assert again.status_code == 200
+    assert cluster.job("j")["metadata"]["annotations"][ANNOTATION_PAUSED] == note
+    resumed = await gateway.post("/api/v1/jobs/j/resume")
+    assert (resumed.status_code, resumed.json()["status"], resumed.json()["paused"]) == (200, "active", None)
+    twice = await gateway.post("/api/v1/jobs/j/resume")
+    assert twice.status_code == 200
+
+
+async def test_a_pause_is_awaited(gateway: Any, cluster: Any, scheduled_job: Any, condition: Any) -> None:
+    cluster.operator = False
+    cluster.put("scheduledjobs", scheduled_job("j"))
+    asked = asyncio.create_task(gateway.post("/api/v1/jobs/j/pause"))
+    while not [seen for seen in cluster.calls("GET", "scheduledjobs") if "watch" in seen.query]:
+        await asyncio.sleep(0.001)
+    note = cluster.job("j")["metadata"]["annotations"][ANNOTATION_PAUSED]
+    await cluster.set_status("j", {"conditions": [condition("Paused", "True", "PausedByAnnotation", note)]})
+    assert (await asked).status_code == 200
+
+
+async def test_a_pause_that_no_operator_sees_is_202(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.operator = False
+    cluster.put("scheduledjobs", scheduled_job("j"))
+    response = await gateway.post("/api/v1/jobs/j/pause")
+    assert (response.status_code, response.json()["status"]) == (202, "paused")
+
+
+async def test_who_may_not_watch_can_still_pause(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.operator = False
+    cluster.allow("p", "pauser", "default", frozenset({"get", "patch"}))
+    cluster.put("scheduledjobs", scheduled_job("j"))
+    assert (await gateway.post("/api/v1/jobs/j/pause", "p")).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("managers", "status"),
+    [
+        pytest.param([], 200, id="nobody-owns-it"),
+        pytest.param(["merp-api"], 200, id="we-own-it"),
+        pytest.param(["argocd-controller"], 409, id="a-gitops-tool-owns-it"),
+    ],
+)
+async def test_resume_of_a_declared_pause(
+    gateway: Any, cluster: Any, scheduled_job: Any, managers: list[str], status: int
+) -> None:
+    job = scheduled_job("j", suspend=True)
+    job["metadata"]["annotations"] = {ANNOTATION_PAUSED: "{}"}
+    job["metadata"]["managedFields"] = [
+        {"manager": manager, "fieldsV1": {"f:spec": {"f:suspend": {}}}} for manager in managers
+    ]
+    cluster.put("scheduledjobs", job)
+    assert (await gateway.get("/api/v1/jobs/j")).json()["status"] == "paused"
+    response = await gateway.post("/api/v1/jobs/j/resume")
+    assert response.status_code == status, response.text
+    if status == 409:
+        assert "argocd-controller" in response.json()["detail"]
+        assert cluster.job("j")["metadata"]["annotations"] == {ANNOTATION_PAUSED: "{}"}
+    else:
+        assert "suspend" not in cluster.job("j")["spec"]
+
+
+async def test_c44_history_is_never_a_job(gateway: Any, cluster: Any) -> None:
+    assert (await gateway.get("/api/v1/jobs/history")).json() == {"items": [], "next_cursor": None}
+    for method, path, status in (
+        ("PUT", "/api/v1/jobs/history", 404),
+        ("DELETE", "/api/v1/jobs/history", 404),
+        ("POST", "/api/v1/jobs/history/execute", 404),
+        ("POST", "/api/v1/jobs/history", 405),
+        ("GET", "/api/v1/jobs/preview", 404),
+    ):
+        response = await gateway.request(method, path, json={})
+        assert (response.status_code, method, path) == (status, method, path)
+    refused = await gateway.post("/api/v1/jobs", json=SEED | {"id": "history"})
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (400, "#/id")
+    assert not [seen for seen in cluster.seen if "scheduledjobs" in seen.path]
+
+
+@pytest.mark.parametrize(
+    "name", ["..%2f..%2fsecrets", "..", "%2e%2e%2fnodes", "A", "a" * 37, "库存", "a%00", "a/b/c", "a%3Fwatch=1", "a;b"]
+)
+async def test_what_cannot_be_an_id_never_reaches_the_api_server(gateway: Any, cluster: Any, name: str) -> None:
+    response = await gateway.get(f"/api/v1/jobs/{name}")
+    assert response.status_code in (404, 405)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert not [seen for seen in cluster.seen if "selfsubject" not in seen.path]
