@@ -1,7 +1,9 @@
 """`python -m merp_api`: the gateway as a process."""
 
+import logging
+import signal
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,6 +17,8 @@ from merp_kube import logs
 from merp_kube.client import Client, server_only
 from merp_records.engine import create_engine
 
+logger = logging.getLogger("merp_api")
+
 _BAD_SETTINGS: Final = 2
 # Seconds that requests under way get when the pod is asked to end; a pause waits for three.
 _GRACE: Final = 10
@@ -24,23 +28,27 @@ def main() -> int:
     """Serve until a signal ends it. Returns 2 where a setting is wrong, after naming it on stderr."""
     try:
         settings = Settings()
-        logs.configure(settings.log_level, settings.log_file)
         app = build(settings)
+        _configure_logs(settings)
     except ValidationError as error:
         # Without the values: one of them is a password.
         for entry in error.errors(include_input=False, include_url=False):
             field = str(entry["loc"][0]).upper() if entry["loc"] else "settings"
             sys.stderr.write(f"{field}: {entry['msg'].removeprefix('Value error, ')}\n")
         return _BAD_SETTINGS
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         sys.stderr.write(f"{error}\n")
         return _BAD_SETTINGS
+    logger.info("listening", extra={"address": settings.merp_listen, "port": settings.service_port})
+    # uvicorn ends what is under way, then raises the signal again: as an end that was asked for, not as a failure.
+    signal.signal(signal.SIGTERM, _end)
     uvicorn.run(
         app,
         host=settings.merp_listen,
         port=settings.service_port,
         # Our own handlers and our own line per request; uvicorn's would hold query strings.
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
@@ -49,10 +57,23 @@ def main() -> int:
 
 
 def build(settings: Settings) -> FastAPI:
-    """The application that these settings describe. Raises ValueError or OSError that names the variable."""
+    """The application that these settings describe. Raises ValueError that names the variable."""
     configuration = server_only(host=settings.api_server(), ca_file=settings.api_server_ca())
     engine = create_engine(settings.url(), pool_size=5, max_overflow=5, read_only=True)
     return create_app(settings, Cluster(Client(configuration)), engine, catalogue=_catalogue(settings))
+
+
+def _configure_logs(settings: Settings) -> None:
+    try:
+        logs.configure(settings.log_level, settings.log_file)
+    except OSError as error:
+        raise ValueError(f"LOG_FILE: {settings.log_file} cannot be written: {error.strerror}") from error
+    # Asked what the schema is, it says at INFO each time that it was asked.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _end(*_: object) -> NoReturn:
+    sys.exit(0)
 
 
 def _catalogue(settings: Settings) -> Catalogue | None:

@@ -64,6 +64,8 @@ def create_app(
         # No pages that need a script from elsewhere, and none without a token.
         docs_url=None,
         redoc_url=None,
+        # Names of functions are stable and unique; paths in an operation's id are neither.
+        generate_unique_id_function=lambda route: route.name,
         # A redirect would drop the body of a POST in some clients.
         redirect_slashes=False,
         lifespan=lifespan,

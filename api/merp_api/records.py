@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 # As many as the engine has connections.
 THREADS: Final = 10
-# Seconds. How long a request waits for a thread while others read.
-_QUEUE_SECONDS: Final = 5.0
+# Seconds. Longer than any page takes, and shorter than clients wait.
+QUEUE_SECONDS: Final = 5.0
 # Seconds. A schema that is current is looked at again after this long: somebody may have gone back to an older one.
 _CURRENT_SECONDS: Final = 30.0
 # Seconds. A probe of the kubelet waits for one.
@@ -32,10 +32,14 @@ _PROBE_SECONDS: Final = 0.5
 class Records:
     """Reading the database. Raises Problem 503 while it is away or its schema is not this version's."""
 
-    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, engine: Engine, *, clock: Callable[[], float] = time.monotonic, queue_seconds: float = QUEUE_SECONDS
+    ) -> None:
+        """`queue_seconds` is how long a reader waits for a thread while all of them read."""
         self._engine = engine
         self._clock = clock
         self._executor = ThreadPoolExecutor(THREADS, "records")
+        self._queue_seconds = queue_seconds
         self._room = asyncio.Semaphore(THREADS)
         self._current_until = 0.0
         self._probe: asyncio.Task[str] | None = None
@@ -48,7 +52,7 @@ class Records:
     async def read(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, run in a thread with a connection."""
         try:
-            async with asyncio.timeout(_QUEUE_SECONDS):
+            async with asyncio.timeout(self._queue_seconds):
                 await self._room.acquire()
         except TimeoutError:
             raise _away("too many requests are reading the records") from None

@@ -148,11 +148,22 @@ class Runs:
                 async for run in runs:
                     uid = owner_uid(run)
                     if uid is not None and run_execution_id(uid, run) == execution_id:
-                        return run_view(run, uid, run["spec"]["scheduledJob"])
+                        return run_view(run, uid, await self._name_of(caller, run, uid))
         except ApiError as error:
             if error.status != 403:
                 raise
         return None
+
+    async def _name_of(self, caller: Caller, run: Json, job_uid: str) -> str:
+        """The job's name for people, as far as the job is still there and the caller may read it."""
+        name = str(run["spec"]["scheduledJob"])
+        try:
+            job = await self._cluster.job(caller.token, run["metadata"]["namespace"], name)
+        except ApiError as error:
+            if error.status not in (403, 404):
+                raise
+            return name
+        return _display_name(job) if job["metadata"]["uid"] == job_uid else name
 
 
 def body_due_time(body: ExecutionBody, job: Json, default_zone: str) -> datetime | None:

@@ -34,3 +34,5 @@ def configure(level: str, log_file: Path | None = None) -> None:
     for handler in handlers:
         handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
+    # It tells of each look at the schema.
+    logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)

@@ -20,9 +20,8 @@ def main() -> None:
         for entry in error.errors(include_input=False, include_url=False):
             print(f"{'.'.join(map(str, entry['loc'])).upper()}: {entry['msg']}", file=sys.stderr)
         sys.exit(2)
-    # kopf tells of each event it handles at INFO, Alembic of each look at the schema.
-    for name in ("kopf", "alembic.runtime.migration"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    # It tells of each event it handles at INFO.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
     asyncio.run(process.run(settings))
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Engine
+
 from merp_api.app import create_app
 from merp_api.cluster import Cluster
 from merp_api.settings import Settings
@@ -21,7 +23,6 @@ from merp_kube.client import Client, server_only
 from merp_records.engine import create_engine, database_url
 from merp_records.migrations import upgrade
 from merp_records.writes import ExecutionRecord, JobRecord, record
-from sqlalchemy import Engine
 
 NOW = datetime(2026, 12, 1, 0, 0, tzinfo=UTC)
 IMAGE = "registry.example/merp-tasks:1"

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from aiohttp import web
+
 from merp_crds.names import ANNOTATION_PAUSED, GROUP
 
 Json = dict[str, Any]
@@ -60,6 +61,8 @@ class FakeApiServer:
     interruptions: dict[tuple[str, str], list[Any]] = field(default_factory=lambda: defaultdict(list))
     # Whether an operator follows pauses.
     operator: bool = True
+    # Set as soon as somebody watches.
+    watched: asyncio.Event = field(default_factory=asyncio.Event)
     version: int = 1000
     port: int = 0
     _runner: web.AppRunner | None = None
@@ -196,7 +199,9 @@ class FakeApiServer:
         before = self.objects[key]
         wanted = (body.get("metadata") or {}).get("resourceVersion")
         if wanted is not None and wanted != before["metadata"]["resourceVersion"]:
-            raise Refusal(409, "Conflict", "the object has been modified; please apply your changes to the latest version")
+            raise Refusal(
+                409, "Conflict", "the object has been modified; please apply your changes to the latest version"
+            )
         after = copy.deepcopy(body) if request.method == "PUT" else _merged(before, body)
         after["status"] = copy.deepcopy(before.get("status") or {})
         metadata = after["metadata"]
@@ -229,6 +234,7 @@ class FakeApiServer:
         last = int(request.query["resourceVersion"])
         response = web.StreamResponse()
         await response.prepare(request)
+        self.watched.set()
         while True:
             item = self.objects.get((plural, namespace or "", name))
             if item is not None and int(item["metadata"]["resourceVersion"]) > last:

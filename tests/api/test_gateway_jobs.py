@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+
 from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_PAUSED
 
 SEED = {
@@ -58,9 +59,7 @@ async def test_c43_two_jobs_of_one_name_have_two_ids_and_keep_every_character(ga
 @pytest.mark.parametrize(
     ("sent", "schedule"),
     [
-        pytest.param(
-            {"job_type": "interval", "interval_seconds": 45}, {"intervalSeconds": 45}, id="interval"
-        ),
+        pytest.param({"job_type": "interval", "interval_seconds": 45}, {"intervalSeconds": 45}, id="interval"),
         pytest.param(
             {"job_type": "date", "run_date": "2030-01-02T03:04:05", "time_zone": "Asia/Shanghai"},
             {"at": "2030-01-01T19:04:05Z", "timeZone": "Asia/Shanghai"},
@@ -214,7 +213,7 @@ async def test_c47_put_keeps_what_it_does_not_name(gateway: Any, cluster: Any, s
     )
     job["metadata"] |= {"labels": {"app": "x"}, "annotations": {"argocd.argoproj.io/tracking-id": "y"}}
     cluster.put("scheduledjobs", job)
-    before = {key: value for key, value in job["spec"].items()}
+    before = dict(job["spec"])
     sent = {
         "name": "new title", "job_type": "cron", "func": "echo_args", "cron_expression": "0 3 * * *",
         "args": [], "kwargs": {}, "description": "x",
@@ -302,9 +301,7 @@ async def test_put_can_change_the_type(gateway: Any, cluster: Any, scheduled_job
     assert "schedule" not in cluster.job("j")["spec"]
 
 
-async def test_a_job_with_an_image_and_no_task_can_be_put_back(
-    gateway: Any, cluster: Any, scheduled_job: Any
-) -> None:
+async def test_a_job_with_an_image_and_no_task_can_be_put_back(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
     cluster.put("scheduledjobs", scheduled_job("j", task=None, template={"image": "any", "command": ["true"]}))
     got = (await gateway.get("/api/v1/jobs/j")).json()
     assert got["func"] is None
@@ -337,12 +334,11 @@ async def test_pause_and_resume(gateway: Any, cluster: Any, scheduled_job: Any) 
     assert twice.status_code == 200
 
 
-async def test_a_pause_is_awaited(gateway: Any, cluster: Any, scheduled_job: Any, condition: Any) -> None:
+async def test_a_pause_is_awaited(applications: Any, cluster: Any, scheduled_job: Any, condition: Any) -> None:
     cluster.operator = False
     cluster.put("scheduledjobs", scheduled_job("j"))
-    asked = asyncio.create_task(gateway.post("/api/v1/jobs/j/pause"))
-    while not [seen for seen in cluster.calls("GET", "scheduledjobs") if "watch" in seen.query]:
-        await asyncio.sleep(0.001)
+    asked = asyncio.create_task(applications(pause_seconds=30).post("/api/v1/jobs/j/pause"))
+    await cluster.watched.wait()
     note = cluster.job("j")["metadata"]["annotations"][ANNOTATION_PAUSED]
     await cluster.set_status("j", {"conditions": [condition("Paused", "True", "PausedByAnnotation", note)]})
     assert (await asked).status_code == 200

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from merp_api.deps import CallerOf, ExecutionId, JobId, ServicesOf
 from merp_api.openapi import answers
+from merp_api.routes.links import link_next
 from merp_api.schemas import ExecutionList, ExecutionView, HistoryQuery, NamespaceQuery, OneHistoryQuery
 
 router = APIRouter(prefix="/api/v1", tags=["executions"])
@@ -48,6 +49,5 @@ async def get_execution(
 
 
 def _page(items: list[ExecutionView], cursor: str | None, request: Request, response: Response) -> ExecutionList:
-    if cursor is not None:
-        response.headers["Link"] = f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'
+    link_next(request, response, cursor)
     return ExecutionList(items=items, next_cursor=cursor)

@@ -1,13 +1,13 @@
 """`/api/v1/jobs`: the jobs themselves."""
 
 from typing import Annotated
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 
 from merp_api.deps import CallerOf, IdempotencyKey, IfMatch, JobId, JsonBody, OptionalJsonBody, Services, ServicesOf
 from merp_api.jobs import etag
 from merp_api.openapi import answers, request_body
+from merp_api.routes.links import link_next, location
 from merp_api.schemas import (
     ExecutionBody,
     ExecutionView,
@@ -32,8 +32,7 @@ async def list_jobs(
     """A page of jobs, by name."""
     namespace = query.namespace or services.settings.merp_namespace
     items, cursor = await services.jobs.page(caller, namespace, query.limit, query.cursor)
-    if cursor is not None:
-        response.headers["Link"] = f'<{request.url.include_query_params(cursor=cursor)}>; rel="next"'
+    link_next(request, response, cursor)
     return JobList(items=[_view(services, item) for item in items], next_cursor=cursor)
 
 
@@ -137,11 +136,6 @@ async def execute_job(
     execution = await services.runs.execute(caller, namespace, name, body, key)
     response.headers["Location"] = location(services, f"/api/v1/executions/{execution.id}", namespace)
     return execution
-
-
-def location(services: Services, path: str, namespace: str) -> str:
-    """A path of this API; it names the namespace unless that is the default one."""
-    return path if namespace == services.settings.merp_namespace else f"{path}?namespace={quote(namespace)}"
 
 
 def _view(services: Services, job: Json) -> JobView:

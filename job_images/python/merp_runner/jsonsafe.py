@@ -120,7 +120,10 @@ class _Conversion:
         if isinstance(key, bool):
             return "true" if key else "false"
         if isinstance(key, (tuple, frozenset)):
-            return clean_text(str(key))
+            try:
+                return clean_text(str(key))
+            except Exception as error:  # noqa: BLE001 - as in convert: one odd key must not cost the whole object
+                return f"<{type(key).__name__} without a text: {type(error).__name__}>"
         return str(self.convert(key, MAX_DEPTH - 1))
 
 

@@ -258,10 +258,15 @@ def kind_of(annotation: Any) -> Kind:
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Literal:
         return _choices([(value, value) for value in arguments], annotation)
-    # int | str, from 3.10 on, is a type of its own.
-    if origin is Union or getattr(origin, "__name__", "") == "UnionType":
+    if is_union(annotation):
         return UnionKind([kind_of(member) for member in arguments])
     return _container(annotation, origin, arguments)
+
+
+def is_union(annotation: Any) -> bool:
+    """Whether it is Union[X, Y] or X | Y, which from 3.10 on is a type of its own."""
+    origin = get_origin(annotation)
+    return origin is Union or getattr(origin, "__name__", "") == "UnionType"
 
 
 def _container(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> Kind:

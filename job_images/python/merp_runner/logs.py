@@ -84,6 +84,7 @@ class Progress:
         self._last: float | None = None
 
     def __call__(self, done: int | float, total: int | float | None, message: str) -> None:
+        """Write `done` of `total` as one line, or leave it out where the last one was written just now."""
         now = self._clock()
         if done != total and self._last is not None and now - self._last < PROGRESS_INTERVAL:
             return

@@ -5,18 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import (
-    Any,
-    Callable,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Any, Callable, get_args, get_type_hints
 
 from merp_runner.context import Context
 from merp_runner.errors import ParameterError, TaskDefinitionError
-from merp_runner.kinds import SCALARS, Kind, Mismatch, UnionKind, kind_of
+from merp_runner.kinds import SCALARS, Kind, Mismatch, UnionKind, is_union, kind_of
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -60,7 +53,7 @@ def signature_of(function: Callable[..., Any]) -> Signature:
     further: dict[Any, Kind] = {}
     for each in inspected.parameters.values():
         annotation = hints.get(each.name, Any)
-        if annotation is Context or (get_origin(annotation) is Union and Context in get_args(annotation)):
+        if _is_context(annotation):
             contexts.append(each.name)
             continue
         try:
@@ -78,6 +71,12 @@ def signature_of(function: Callable[..., Any]) -> Signature:
         contexts=tuple(contexts),
         inspected=inspected,
     )
+
+
+def _is_context(annotation: Any) -> bool:
+    if hasattr(annotation, "__metadata__"):  # Annotated[Context, …]
+        annotation = annotation.__origin__
+    return annotation is Context or (is_union(annotation) and Context in get_args(annotation))
 
 
 def bind(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from types import FrameType
-from typing import Callable
+from typing import Any, Callable
 
 
 class Stopped(BaseException):
@@ -17,6 +17,7 @@ class Stop:
 
     The first SIGTERM raises Stopped in the main thread, or, while an async task runs, cancels it. Further ones change
     nothing, so that they do not break the clean-up; what does not end is ended by SIGKILL after the grace period.
+    A task that handles SIGTERM itself gets it, and the stop is known all the same.
     """
 
     def __init__(self) -> None:
@@ -27,7 +28,17 @@ class Stop:
 
     def install(self) -> None:
         """Before anything slow: the kernel drops signals for which a container's first process has no handler."""
-        signal.signal(signal.SIGTERM, self._on_signal)
+        register = signal.signal
+        register(signal.SIGTERM, self._on_signal)
+
+        def signal_and_note(number: int, handler: Any) -> Any:
+            # Frameworks that stop gracefully put their handler here and return in peace: that would be a success.
+            # SIG_IGN and SIG_DFL are left alone: the task then ends by itself, or by the signal.
+            if number == signal.SIGTERM and callable(handler) and handler != self._on_signal:
+                handler = self._noting(handler)
+            return register(number, handler)
+
+        signal.signal = signal_and_note
 
     def redirect(self, cancel: Callable[[], object] | None) -> None:
         """Call `cancel` instead of raising: an event loop may swallow an exception that a signal raises inside it."""
@@ -36,6 +47,15 @@ class Stop:
     def disarm(self) -> None:
         """The task has ended: what it did stands, and a SIGTERM from now on comes too late to change it."""
         self._armed = False
+
+    def _noting(self, handler: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], Any]:
+        def note(number: int, frame: FrameType | None) -> Any:
+            # A child of the task has its own life, and a task that has ended its result.
+            if self._armed and os.getpid() == self._pid:
+                self.requested = True
+            return handler(number, frame)
+
+        return note
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:

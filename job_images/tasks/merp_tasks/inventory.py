@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, create_engine, select
 
-from merp_runner import Context, task
+from merp_runner import Context, ParameterError, task
 from merp_tasks.stock import BOOK, COUNT, load_example
 
 # With `detailed` the result lists the differences; a termination message holds about this many.
@@ -52,7 +52,7 @@ def inventory_check(
     if not url:
         raise ValueError("ERP_DATABASE_URL is not set: give the job's template an env entry with the database's URL")
     if tolerance_percent < 0:
-        raise ValueError(f"tolerance_percent: {tolerance_percent} is below 0")
+        raise ParameterError(f"tolerance_percent: {tolerance_percent} is below 0")
     engine = create_engine(url)
     try:
         if os.environ.get("ERP_DEMO_DATA") == "true":
@@ -108,7 +108,7 @@ def _read(connection: Connection, warehouse: str) -> list[Line]:
     books = {(row.warehouse, row.sku): row for row in connection.execute(booked)}
     counts = {(row.warehouse, row.sku): Decimal(row.counted_quantity) for row in connection.execute(counted)}
     if not books and not counts:
-        raise ValueError(f"warehouse: {warehouse!r} has neither books nor counts")
+        raise ParameterError(f"warehouse: {warehouse!r} has neither books nor counts")
     return [
         Line(
             warehouse=key[0],

@@ -6,23 +6,24 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from datetime import date
 from decimal import Decimal
 from pathlib import Path  # also: a merely imported name must not become a task
-from typing import Any, Dict, List, Optional
+from typing import Any, Optional
 
 from merp_runner import Context, ParameterError, Stopped, task
 
 
 @task(title={"en": "Echo", "zh": "回显"})
-def echo_args(*args: Any, **kwargs: Any) -> Dict[str, Any]:
+def echo_args(*args: Any, **kwargs: Any) -> dict[str, Any]:
     """Return what was sent."""
     return {"args": list(args), "kwargs": kwargs}
 
 
 @task
-def sleep_for(seconds: float) -> Dict[str, float]:
+def sleep_for(seconds: float) -> dict[str, float]:
     """Sleep, announced on standard output, without progress."""
     print(f"sleeping for {seconds:g} s", flush=True)
     time.sleep(seconds)
@@ -30,7 +31,7 @@ def sleep_for(seconds: float) -> Dict[str, float]:
 
 
 @task
-async def sleep_async(seconds: float, cleanup: str = "") -> Dict[str, float]:
+async def sleep_async(seconds: float, cleanup: str = "") -> dict[str, float]:
     """The same in an event loop; leaves the file `cleanup` behind where it is cancelled."""
     print(f"sleeping for {seconds:g} s", flush=True)
     try:
@@ -53,6 +54,31 @@ def sleep_stubbornly(seconds: float) -> str:
 
 
 @task
+def handle_the_stop_itself(seconds: float, how: str) -> str:
+    """Put its own handler in the place of the runner's, as frameworks do that stop gracefully, and end as if all were well.
+
+    `how` is return or exit.
+    """
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
+    print(f"sleeping for {seconds:g} s", flush=True)
+    told = stopped.wait(seconds)
+    if how == "exit":
+        sys.exit(0)
+    return f"handled: {told}"
+
+
+@task
+async def handle_the_stop_in_the_loop(seconds: float) -> str:
+    """The same by the event loop's own means."""
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
+    print(f"sleeping for {seconds:g} s", flush=True)
+    await asyncio.wait_for(stopped.wait(), seconds)
+    return "handled"
+
+
+@task
 def clean_up_slowly(seconds: float, path: str) -> None:
     """Work until stopped, then need a while; a second SIGTERM must not break the clean-up."""
     print("working", flush=True)
@@ -65,7 +91,7 @@ def clean_up_slowly(seconds: float, path: str) -> None:
 
 
 @task
-def fail_with(message: str, exit_code: Optional[int] = None) -> None:
+def fail_with(message: str, exit_code: Optional[int] = None) -> None:  # noqa: UP045 - read at run time, by 3.9 too
     """Raise RuntimeError(message), or end the process with an exit code after printing the message."""
     if exit_code is None:
         raise RuntimeError(message)
@@ -74,7 +100,7 @@ def fail_with(message: str, exit_code: Optional[int] = None) -> None:
 
 
 @task
-def fail_first_attempt(directory: str = "/state", *, context: Context) -> Dict[str, Any]:
+def fail_first_attempt(directory: str = "/state", *, context: Context) -> dict[str, Any]:
     """Fail the first time this run calls it, return afterwards; attempts meet in `directory`, a volume they share."""
     mark = Path(directory) / context.run_name
     try:
@@ -98,7 +124,7 @@ def fail_big(size: int) -> None:
 
 
 @task
-def odd_result() -> Dict[Any, Any]:
+def odd_result() -> dict[Any, Any]:
     """What JSON cannot hold."""
     return {
         "total": Decimal("12.30"),
@@ -111,7 +137,7 @@ def odd_result() -> Dict[Any, Any]:
 
 
 @task
-def context_of(*, context: Context) -> Dict[str, Any]:
+def context_of(*, context: Context) -> dict[str, Any]:
     """The run's context, and the same as environment variables."""
     names = ("MERP_DUE_TIME", "MERP_BUSINESS_DATE", "MERP_RUN_NAME", "MERP_IDEMPOTENCY_KEY")
     return {
@@ -140,7 +166,7 @@ def reveal(variable: str, how: str = "return") -> Any:
     value = os.environ[variable]
     if how == "raise":
         raise RuntimeError(f"cannot log in with {value!r}")
-    import logging  # noqa: PLC0415 - as many users' functions do
+    import logging
 
     logging.getLogger("reveal").warning("password %s", value)
     return {"value": value, value: [value]}
@@ -160,7 +186,7 @@ def close_streams() -> str:
 
 
 @task
-def end_children() -> List[int]:
+def end_children() -> list[int]:
     """Fork a child, end it by SIGTERM as process pools do, and return how it ended."""
     child = os.fork()
     if child == 0:

@@ -1,0 +1,53 @@
+"""What every test on the cluster stands on: the cluster itself, the product's images in it, a namespace of its own."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kube import Kube
+
+from merp_cluster import images as product_images
+from merp_cluster.cluster import Cluster
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The embedded cluster, up. It stays up for the next time; `make down` ends it."""
+    found = Cluster()
+    found.up()
+    return found
+
+
+@pytest.fixture(scope="session")
+def images(cluster: Cluster) -> dict[str, str]:
+    """The product's images, by short name, built from this very tree and in the cluster."""
+    built = product_images.build_all()
+    cluster.load(list(built.values()))
+    return built
+
+
+@pytest.fixture(scope="session")
+def definitions(cluster: Cluster) -> None:
+    """The custom resources, as committed."""
+    # Forced: the chart's copy may have been there before, and it is the same.
+    cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / "scheduledjob.yaml"))
+    cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / "jobrun.yaml"))
+    cluster.api.kubectl(
+        "wait",
+        "--for=condition=Established",
+        "--timeout=30s",
+        "crd/scheduledjobs.scheduler.merp.io",
+        "crd/jobruns.scheduler.merp.io",
+    )
+
+
+@pytest.fixture
+def kube(cluster: Cluster, definitions: None) -> Iterator[Kube]:
+    """A namespace of the test's own."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    cluster.api.kubectl("create", "namespace", name)
+    yield Kube(cluster, name)
+    cluster.api.kubectl("delete", "namespace", name, "--wait=false")

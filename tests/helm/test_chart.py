@@ -1,0 +1,310 @@
+"""What the chart renders, by values."""
+
+import json
+from typing import Any
+
+import pytest
+
+Json = dict[str, Any]
+
+MYSQL = (
+    "database.type=mysql",
+    "database.host=mariadb.db.svc",
+    "database.existingSecret=merp-database",
+    "database.existingSecretKey=secret-key",
+)
+TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"
+# Every value set that changes which pods there are.
+INSTALLATIONS = [
+    pytest.param((), id="sqlite"),
+    pytest.param(("persistence.emptyDir=true",), id="sqlite-without-volume"),
+    pytest.param(MYSQL, id="mysql"),
+    pytest.param((*MYSQL, "api.replicas=2", "watchNamespace=erp"), id="mysql-one-namespace"),
+]
+
+
+def container(pod: Json, name: str) -> Json:
+    return next(entry for entry in pod["containers"] if entry["name"] == name)
+
+
+def env(entry: Json) -> dict[str, Any]:
+    return {one["name"]: one.get("value", one.get("valueFrom")) for one in entry["env"]}
+
+
+def containers(pod: Json) -> list[Json]:
+    return [*pod.get("initContainers", []), *pod["containers"]]
+
+
+class TestShape:
+    def test_the_default_is_one_pod_on_one_volume(self, chart):
+        objects = chart.objects()
+        assert objects.names("Deployment") == ["erp-merp-scheduler"]
+        deployment = objects.get("Deployment", "erp-merp-scheduler")
+        assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+        pod = deployment["spec"]["template"]["spec"]
+        assert [entry["name"] for entry in pod["containers"]] == ["operator", "api"]
+        assert objects.names("PersistentVolumeClaim") == ["merp-scheduler-records"]
+        claims = [volume["persistentVolumeClaim"] for volume in pod["volumes"] if "persistentVolumeClaim" in volume]
+        assert claims == [{"claimName": "merp-scheduler-records"}]
+        for entry in pod["containers"]:
+            assert {"name": "records", "mountPath": "/var/lib/merp"} in entry["volumeMounts"]
+            assert env(entry)["MERP_SQLITE_PATH"] == "/var/lib/merp/records.db"
+            assert "DB_HOST" not in env(entry)
+
+    def test_mysql_is_two_deployments_without_a_volume(self, chart):
+        objects = chart.objects(*MYSQL)
+        assert objects.names("Deployment") == ["erp-merp-scheduler-api", "erp-merp-scheduler-operator"]
+        assert objects.names("PersistentVolumeClaim") == []
+        for pod in (objects.pods()[f"Deployment/erp-merp-scheduler-{name}"] for name in ("api", "operator")):
+            variables = env(pod["containers"][0])
+            assert variables["DB_HOST"] == "mariadb.db.svc"
+            assert variables["DB_PORT"] == "3306"
+            assert variables["DB_PASSWORD"] == {"secretKeyRef": {"name": "merp-database", "key": "secret-key"}}
+            assert "MERP_SQLITE_PATH" not in variables
+
+    @pytest.mark.parametrize(
+        ("values", "budgets"),
+        [
+            pytest.param(MYSQL, [], id="one-gateway"),
+            pytest.param((*MYSQL, "api.replicas=2"), ["erp-merp-scheduler-api"], id="two-gateways"),
+        ],
+    )
+    def test_a_budget_only_where_there_is_more_than_one_gateway(self, chart, values, budgets):
+        assert chart.objects(*values).names("PodDisruptionBudget") == budgets
+
+    @pytest.mark.parametrize("values", [pytest.param((), id="sqlite"), pytest.param(MYSQL, id="mysql")])
+    def test_each_service_selects_one_deployment(self, chart, values):
+        objects = chart.objects(*values)
+        for service in ("erp-merp-scheduler", "erp-merp-scheduler-metrics"):
+            selector = objects.get("Service", service)["spec"]["selector"].items()
+            matched = [
+                item["metadata"]["name"]
+                for item in objects.items
+                if item["kind"] == "Deployment" and selector <= item["spec"]["template"]["metadata"]["labels"].items()
+            ]
+            assert len(matched) == 1, service
+
+    @pytest.mark.parametrize(
+        ("release", "name"),
+        [
+            pytest.param("erp", "erp-merp-scheduler", id="another-name"),
+            pytest.param("merp-scheduler", "merp-scheduler", id="the-charts-name"),
+            pytest.param("a" * 53, "a" * 40, id="the-longest-name"),
+        ],
+    )
+    def test_names(self, chart, release, name):
+        objects = chart.objects(release=release)
+        assert objects.names("Deployment") == [name]
+        too_long = [item for item in objects.items if len(item["metadata"]["name"]) > 63 and item["kind"] == "Service"]
+        assert too_long == []
+
+    def test_the_claim_is_the_same_for_every_release(self, chart):
+        claims = {release: chart.objects(release=release).names("PersistentVolumeClaim") for release in ("one", "two")}
+        assert claims == {"one": ["merp-scheduler-records"], "two": ["merp-scheduler-records"]}
+
+    @pytest.mark.parametrize(
+        ("values", "image"),
+        [
+            pytest.param((), "merp-operator:0.1.0", id="default"),
+            pytest.param(("images.operator.tag=v2",), "merp-operator:v2", id="tag"),
+            pytest.param(
+                ("images.operator.tag=v2", f"images.operator.digest=sha256:{'a' * 64}"),
+                f"merp-operator@sha256:{'a' * 64}",
+                id="digest-wins",
+            ),
+            pytest.param(
+                ("global.imageRegistry=mirror.example:5000/x/",),
+                "mirror.example:5000/x/merp-operator:0.1.0",
+                id="mirror",
+            ),
+        ],
+    )
+    def test_images(self, chart, values, image):
+        pod = chart.objects(*values).pods()["Deployment/erp-merp-scheduler"]
+        assert container(pod, "operator")["image"] == image
+
+    def test_runs_get_the_tasks_image_that_the_catalogue_is_of(self, chart):
+        objects = chart.objects("images.tasks.repository=erp/tasks", "images.tasks.tag=v7")
+        pods = objects.pods()
+        for entry in pods["Deployment/erp-merp-scheduler"]["containers"]:
+            assert env(entry)["MERP_DEFAULT_IMAGE"] == "erp/tasks:v7"
+        hook = pods["Job/erp-merp-scheduler-catalogue-publish"]
+        assert [entry["image"] for entry in hook["initContainers"]] == ["erp/tasks:v7"]
+
+
+class TestSecrets:
+    @pytest.mark.parametrize("values", INSTALLATIONS)
+    def test_only_the_operator_and_the_publisher_have_a_token(self, chart, values):
+        with_token = set()
+        for owner, pod in chart.objects(*values).pods().items():
+            assert pod["automountServiceAccountToken"] is False, owner
+            tokens = {
+                volume["name"]
+                for volume in pod["volumes"]
+                if any("serviceAccountToken" in source for source in volume.get("projected", {}).get("sources", []))
+            }
+            for entry in containers(pod):
+                mounts = [mount for mount in entry["volumeMounts"] if mount["name"] in tokens]
+                assert all(mount["mountPath"] == TOKEN_FOLDER for mount in mounts)
+                with_token |= {entry["name"]} if mounts else set()
+        assert with_token == {"operator", "publish"}
+
+    @pytest.mark.parametrize("values", INSTALLATIONS)
+    def test_no_account_mounts_its_token_by_itself(self, chart, values):
+        objects = chart.objects(*values)
+        accounts = [item for item in objects.items if item["kind"] == "ServiceAccount"]
+        assert accounts
+        assert all(item["automountServiceAccountToken"] is False for item in accounts)
+
+    @pytest.mark.parametrize("values", INSTALLATIONS)
+    def test_no_password_and_no_secret_is_rendered(self, chart, values):
+        objects = chart.objects(*values)
+        assert objects.names("Secret") == []
+        plain = {
+            (owner, entry["name"], variable["name"])
+            for owner, pod in objects.pods().items()
+            for entry in containers(pod)
+            for variable in entry.get("env", [])
+            if "PASSWORD" in variable["name"] and "value" in variable
+        }
+        assert plain == set()
+
+    def test_the_gateway_knows_the_api_server_by_the_clusters_certificate_alone(self, chart):
+        pod = chart.objects(*MYSQL).pods()["Deployment/erp-merp-scheduler-api"]
+        api = container(pod, "api")
+        assert env(api)["MERP_API_SERVER_CA"] == "/etc/merp-api-server/ca.crt"
+        volume = next(volume for volume in pod["volumes"] if volume["name"] == "api-server-ca")
+        assert volume["configMap"]["name"] == "kube-root-ca.crt"
+
+    @pytest.mark.parametrize("values", INSTALLATIONS)
+    def test_every_container_is_restricted(self, chart, values):
+        for owner, pod in chart.objects(*values).pods().items():
+            assert pod["securityContext"]["runAsNonRoot"] is True, owner
+            assert pod["securityContext"]["runAsUser"] == 10001
+            assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+            assert pod["enableServiceLinks"] is False
+            assert not {"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} & pod.keys()
+            assert not any("hostPath" in volume for volume in pod["volumes"])
+            for entry in containers(pod):
+                assert entry["securityContext"] == {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                }
+                assert {"name": "tmp", "mountPath": "/tmp"} in entry["volumeMounts"], "a read-only root needs a /tmp"
+                assert entry["resources"]["limits"]["memory"], entry["name"]
+
+    def test_the_service_is_reachable_in_the_cluster_alone(self, chart):
+        service = chart.objects().get("Service", "erp-merp-scheduler")
+        assert (service["spec"]["type"], service["spec"]["ports"][0]["port"]) == ("ClusterIP", 8005)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("values", "says"),
+        [
+            pytest.param(
+                ("database.type=mysql", "database.host=db"),
+                "database.existingSecret is empty: the password of merp_user comes from a Secret that you make",
+                id="no-secret",
+            ),
+            pytest.param(
+                ("database.type=mysql", "database.existingSecret=s"), "database.host is empty", id="mysql-without-host"
+            ),
+            pytest.param(("database.host=db",), "say --set database.type=mysql", id="host-with-sqlite"),
+            pytest.param(("api.replicas=2",), "an SQLite file serves one pod", id="sqlite-twice"),
+            pytest.param(
+                ("persistence.emptyDir=true", "persistence.existingClaim=c"), "are both set", id="two-volumes"
+            ),
+            pytest.param(("service.nodePort=30005",), "say --set service.type=NodePort", id="node-port-of-cluster-ip"),
+            pytest.param(
+                ("metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.renderMode=failIfMissing"),
+                "the cluster knows no ServiceMonitor",
+                id="no-service-monitor",
+            ),
+        ],
+    )
+    def test_what_cannot_work_is_refused_with_the_remedy(self, chart, values, says):
+        assert says in chart.refusal(*values)
+
+    @pytest.mark.parametrize(
+        ("value", "field"),
+        [
+            pytest.param("databse.type=mysql", "databse", id="top-level-name"),
+            pytest.param("database.pasword=x", "pasword", id="nested-name"),
+            pytest.param("database.password=x", "password", id="a-password-as-a-value"),
+            pytest.param("database.type=postgres", "/database/type", id="unknown-database"),
+            pytest.param("operator.replicas=2", "/operator/replicas", id="two-operators"),
+            pytest.param("logLevel=verbose", "/logLevel", id="log-level"),
+            pytest.param("images.api.repository=merp-api:1.0", "/images/api/repository", id="tag-in-repository"),
+            pytest.param("images.api.digest=abc", "/images/api/digest", id="digest"),
+            pytest.param("defaultTimeZone=Local", "/defaultTimeZone", id="zone-local"),
+            pytest.param("watchNamespace=Erp", "/watchNamespace", id="namespace"),
+            pytest.param("persistence.size=big", "/persistence/size", id="size"),
+        ],
+    )
+    def test_the_schema_names_the_wrong_value(self, chart, value, field):
+        said = chart.refusal(value)
+        assert "values don't meet the specifications of the schema" in said
+        assert field in said
+
+
+class TestLifecycle:
+    @pytest.mark.parametrize(
+        ("values", "kept"),
+        [
+            pytest.param(
+                (),
+                {
+                    "CustomResourceDefinition/jobruns.scheduler.merp.io",
+                    "CustomResourceDefinition/scheduledjobs.scheduler.merp.io",
+                    "PersistentVolumeClaim/merp-scheduler-records",
+                    "PriorityClass/merp-high",
+                    "PriorityClass/merp-low",
+                },
+                id="default",
+            ),
+            pytest.param(
+                ("crds.keep=false", "persistence.keep=false"),
+                {"PriorityClass/merp-high", "PriorityClass/merp-low"},
+                id="asked-for-removal",
+            ),
+            pytest.param(
+                ("crds.install=false", "priorityClasses.create=false", "persistence.emptyDir=true"), set(), id="nothing"
+            ),
+        ],
+    )
+    def test_what_an_uninstall_keeps(self, chart, values, kept):
+        annotated = {
+            f"{item['kind']}/{item['metadata']['name']}"
+            for item in chart.objects(*values).items
+            if (item["metadata"].get("annotations") or {}).get("helm.sh/resource-policy") == "keep"
+        }
+        assert annotated == kept
+
+    @pytest.mark.parametrize("values", INSTALLATIONS)
+    def test_nothing_holds_up_an_uninstall(self, chart, values):
+        objects = chart.objects(*values)
+        hooks = {(item["metadata"].get("annotations") or {}).get("helm.sh/hook") for item in objects.items} - {None}
+        assert hooks == {"pre-install,pre-upgrade", "test"}
+        assert not [item for item in objects.items if item["metadata"].get("finalizers")]
+        assert not [name for kind in ("ValidatingWebhookConfiguration",) for name in objects.names(kind)]
+
+    def test_a_changed_setting_starts_new_pods(self, chart):
+        before, after = (
+            json.dumps(chart.objects(*values).pods()["Deployment/erp-merp-scheduler"])
+            for values in ((), ("defaultTimeZone=Asia/Shanghai",))
+        )
+        assert before != after
+
+    def test_priority_classes(self, chart):
+        objects = chart.objects()
+        values = {name: objects.get("PriorityClass", name) for name in objects.names("PriorityClass")}
+        assert {name: (item["value"], item["globalDefault"]) for name, item in values.items()} == {
+            "merp-high": (100_000, False),
+            "merp-low": (-100_000, False),
+        }
+
+    def test_the_notes_and_the_whole_chart_pass_the_strict_lint(self, chart):
+        done = chart.run("lint", "--strict", "--kube-version", "1.34.4", str(chart.folder))
+        assert done.returncode == 0, done.stdout + done.stderr

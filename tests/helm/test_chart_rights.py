@@ -1,0 +1,166 @@
+"""The rights that the chart gives, against the calls that the programs make."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+Json = dict[str, Any]
+Right = tuple[str, str, str]
+
+SCHEDULER = "scheduler.merp.io"
+# (who calls, group, resource, verbs). A list goes with its watch; a server-side apply is a patch, and a create where
+# there is nothing yet.
+CALLS = [
+    ("kopf, Watch.resync", SCHEDULER, "scheduledjobs", "list watch"),
+    ("kopf, Watch.resync", SCHEDULER, "jobruns", "list watch"),
+    ("Watch.cron_jobs", "batch", "cronjobs", "list watch"),
+    ("Watch.jobs", "batch", "jobs", "list watch"),
+    ("Watch.pods", "", "pods", "list watch"),
+    ("Cluster.scheduled_job", SCHEDULER, "scheduledjobs", "get"),
+    ("Cluster.job", "batch", "jobs", "get"),
+    ("Cluster.cron_job", "batch", "cronjobs", "get"),
+    ("Cluster.apply_cron_job", "batch", "cronjobs", "patch create"),
+    ("Cluster.suspend_cron_job", "batch", "cronjobs", "patch"),
+    ("Cluster.delete_cron_job", "batch", "cronjobs", "delete"),
+    ("Cluster.list_in_cron_job", "batch", "cronjobs/status", "patch"),
+    ("Cluster.create_job", "batch", "jobs", "create"),
+    ("Cluster.delete_job", "batch", "jobs", "delete"),
+    ("Cluster.delete_job_run", SCHEDULER, "jobruns", "delete"),
+    ("Cluster.write_status", SCHEDULER, "scheduledjobs/status", "patch"),
+    ("Cluster.write_status", SCHEDULER, "jobruns/status", "patch"),
+    ("Cluster.create_event", "", "events", "create"),
+]
+DEFINITIONS = [("kopf", "apiextensions.k8s.io", "customresourcedefinitions", "list watch")]
+NAMESPACES = [("kopf", "", "namespaces", "list watch")]
+
+
+def called(table: Iterable[tuple[str, str, str, str]]) -> set[Right]:
+    return {(group, resource, verb) for _, group, resource, verbs in table for verb in verbs.split()}
+
+
+def granted(role: Json) -> set[Right]:
+    return {
+        (group, resource, verb)
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+class TestOperator:
+    def test_everywhere_it_may_do_what_it_calls_and_nothing_else(self, chart):
+        role = chart.objects().get("ClusterRole", "erp-system:erp-merp-scheduler")
+        assert granted(role) == called(CALLS + DEFINITIONS)
+
+    def test_in_one_namespace_its_rights_end_there(self, chart):
+        objects = chart.objects("watchNamespace=erp")
+        role = objects.get("Role", "erp-merp-scheduler-operator")
+        assert role["metadata"]["namespace"] == "erp"
+        assert granted(role) == called(CALLS)
+        everywhere = objects.get("ClusterRole", "erp-system:erp-merp-scheduler")
+        assert granted(everywhere) == called(DEFINITIONS + NAMESPACES)
+
+    @pytest.mark.parametrize(
+        ("kind", "binding", "role"),
+        [
+            pytest.param(
+                "ClusterRoleBinding", "erp-system:erp-merp-scheduler", "erp-system:erp-merp-scheduler", id="everywhere"
+            ),
+            pytest.param(
+                "RoleBinding", "erp-merp-scheduler-operator", "erp-merp-scheduler-operator", id="in-one-namespace"
+            ),
+        ],
+    )
+    def test_they_are_its_accounts_alone(self, chart, kind, binding, role):
+        bound = chart.objects("watchNamespace=erp").get(kind, binding)
+        assert bound["roleRef"]["name"] == role
+        assert bound["subjects"] == [
+            {"kind": "ServiceAccount", "name": "erp-merp-scheduler-operator", "namespace": "erp-system"}
+        ]
+
+
+class TestPublisher:
+    def test_it_may_write_the_one_object(self, chart):
+        role = chart.objects().get("Role", "erp-merp-scheduler-catalogue-publish")
+        assert granted(role) == {("", "configmaps", "create"), ("", "configmaps", "patch")}
+        assert [rule["resourceNames"] for rule in role["rules"]] == [["erp-merp-scheduler-catalogue"]]
+
+    def test_without_it_there_is_no_hook(self, chart):
+        objects = chart.objects("catalogue.publish=false")
+        hooks = [(item["metadata"].get("annotations") or {}).get("helm.sh/hook") for item in objects.items]
+        assert {hook for hook in hooks if hook} == {"test"}
+
+
+class TestUsers:
+    @pytest.mark.parametrize(
+        ("role", "rights", "built_in"),
+        [
+            pytest.param(
+                "view",
+                [("", SCHEDULER, "scheduledjobs", "get list watch"), ("", SCHEDULER, "jobruns", "get list watch")],
+                {"view", "edit", "admin"},
+                id="view",
+            ),
+            pytest.param(
+                "edit",
+                [
+                    ("", SCHEDULER, "scheduledjobs", "create update patch delete deletecollection"),
+                    ("", SCHEDULER, "jobruns", "create delete deletecollection"),
+                    ("", "", "serviceaccounts", "use"),
+                ],
+                {"edit", "admin"},
+                id="edit",
+            ),
+            pytest.param(
+                "admin",
+                [("", SCHEDULER, "scheduledjobs", "restore"), ("", SCHEDULER, "jobruns", "restore")],
+                {"admin"},
+                id="admin",
+            ),
+        ],
+    )
+    def test_the_built_in_roles(self, chart, role, rights, built_in):
+        found = chart.objects().get("ClusterRole", f"erp-system:erp-merp-scheduler:{role}")
+        assert granted(found) == called(rights)
+        prefix = "rbac.authorization.k8s.io/aggregate-to-"
+        labels = found["metadata"]["labels"].items()
+        assert {key.removeprefix(prefix) for key, value in labels if key.startswith(prefix) and value == "true"} == (
+            built_in
+        )
+
+    @pytest.mark.parametrize("values", [pytest.param((), id="all"), pytest.param(("watchNamespace=erp",), id="one")])
+    def test_nobody_gets_what_leads_to_more(self, chart, values):
+        roles = [item for item in chart.objects(*values).items if item["kind"] in ("Role", "ClusterRole")]
+        rights = {right for role in roles for right in granted(role)}
+        assert not {right for right in rights if "*" in right}
+        assert not {right for right in rights if right[2] in ("escalate", "bind", "impersonate")}
+        assert not {right for right in rights if right[1].split("/")[0] in ("secrets", "roles", "clusterroles")}
+        assert not [role for role in roles if any("nonResourceURLs" in rule for rule in role["rules"])]
+
+
+class TestAdmission:
+    @pytest.mark.parametrize(
+        ("values", "names"),
+        [
+            pytest.param(
+                (), ["erp-system.erp-merp-scheduler.origin", "erp-system.erp-merp-scheduler.pods"], id="default"
+            ),
+            pytest.param(("admissionPolicy.enabled=false",), [], id="off"),
+        ],
+    )
+    def test_each_policy_is_bound(self, chart, values, names):
+        objects = chart.objects(*values)
+        assert objects.names("ValidatingAdmissionPolicy") == names
+        assert objects.names("ValidatingAdmissionPolicyBinding") == names
+        for name in names:
+            binding = objects.get("ValidatingAdmissionPolicyBinding", name)
+            assert (binding["spec"]["policyName"], binding["spec"]["validationActions"]) == (name, ["Deny"])
+
+    def test_one_namespaces_policies_hold_there_only(self, chart):
+        objects = chart.objects("watchNamespace=erp")
+        bindings = [item for item in objects.items if item["kind"] == "ValidatingAdmissionPolicyBinding"]
+        assert [item["spec"]["matchResources"] for item in bindings] == [
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "erp"}}}
+        ] * 2

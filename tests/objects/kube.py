@@ -1,0 +1,86 @@
+"""The embedded cluster as a test looks at it: apply, read, and wait for what is to come."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.error import HTTPError
+
+from merp_cluster.cluster import Cluster
+
+Json = dict[str, Any]
+Found = TypeVar("Found")
+
+_ROOTS = {
+    "scheduledjobs": "/apis/scheduler.merp.io/v1",
+    "jobruns": "/apis/scheduler.merp.io/v1",
+    "jobs": "/apis/batch/v1",
+    "cronjobs": "/apis/batch/v1",
+    "deployments": "/apis/apps/v1",
+    "pods": "/api/v1",
+    "events": "/api/v1",
+}
+_POLL_SECONDS = 0.2
+
+
+class Kube:
+    """One namespace of the cluster."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster = cluster
+        self.namespace = namespace
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """What kubectl prints. Raises ClusterError with what it complains of."""
+        return self.cluster.api.kubectl("--namespace", self.namespace, *arguments, stdin=stdin)
+
+    def apply(self, *items: Json) -> None:
+        """Server-side apply, as a user or a GitOps tool does it."""
+        document = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(items)})
+        self.kubectl("apply", "--server-side", "-f", "-", stdin=document)
+
+    def create(self, item: Json) -> str:
+        """Create, and return the name."""
+        return self.kubectl("create", "-f", "-", "-o", "jsonpath={.metadata.name}", stdin=json.dumps(item))
+
+    def get(self, plural: str, name: str) -> Json | None:
+        """The object, or None."""
+        try:
+            found: Json = self.cluster.api.get(f"{_ROOTS[plural]}/namespaces/{self.namespace}/{plural}/{name}")
+        except HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+        return found
+
+    def list(self, plural: str, selector: str = "") -> list[Json]:
+        """The objects that a label selector selects."""
+        query = f"?labelSelector={selector}" if selector else ""
+        items: list[Json] = self.cluster.api.get(f"{_ROOTS[plural]}/namespaces/{self.namespace}/{plural}{query}")[
+            "items"
+        ]
+        return items
+
+    def until(self, what: str, look: Callable[[], Found | None], seconds: float = 30.0) -> Found:
+        """What `look` finds, as soon as it finds something. Fails with `what` after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = look()
+            if found:
+                return found
+            assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+            time.sleep(_POLL_SECONDS)
+
+    def condition(self, name: str, kind: str) -> Json | None:
+        """A condition of a ScheduledJob, once the operator has seen its newest definition."""
+        item = self.get("scheduledjobs", name)
+        status = (item or {}).get("status") or {}
+        if item is None or status.get("observedGeneration") != item["metadata"]["generation"]:
+            return None
+        return next((entry for entry in status.get("conditions", []) if entry["type"] == kind), None)
+
+    def verdict(self, run: str) -> Json | None:
+        """A JobRun's status once it has a verdict."""
+        item = self.get("jobruns", run)
+        status: Json = (item or {}).get("status") or {}
+        return status if status.get("verdict") else None

@@ -1,0 +1,86 @@
+"""The operator as a process of this machine, so that a test can kill it at any moment, and see its coverage."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 20.0
+
+
+class OperatorProcess:
+    """One operator for one namespace, with its records in an SQLite file of `folder`."""
+
+    def __init__(self, folder: Path, kubeconfig: Path, namespace: str, **environment: str) -> None:
+        self.database = folder / "records.db"
+        self.log = folder / "operator.log"
+        self._port = _free_port()
+        self._environment = {
+            "MERP_KUBECONFIG": str(kubeconfig),
+            "MERP_WATCH_NAMESPACE": namespace,
+            "MERP_SQLITE_PATH": str(self.database),
+            "MERP_HEALTH_PORT": str(self._port),
+        } | environment
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it has read the cluster."""
+        command = [sys.executable, "-m", "coverage", "run", f"--rcfile={_root() / 'pyproject.toml'}"]
+        command += [f"--data-file={_root() / '.coverage'}", "-m", "merp_operator"]
+        with self.log.open("ab") as log:
+            # In a folder of its own: a .env of the developer's must not reach it.
+            self._process = subprocess.Popen(
+                command, cwd=self._folder, env=os.environ | self._environment, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while self.ask("readyz") != 200:
+            assert self._process.poll() is None, f"the operator ended: {self.log.read_text()[-3000:]}"
+            assert time.monotonic() < deadline, f"the operator is not ready: {self.log.read_text()[-3000:]}"
+            time.sleep(0.1)
+
+    def stop(self) -> int:
+        """End it as the kubelet does. Returns its exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """End it between two instructions."""
+        return self._end(signal.SIGKILL)
+
+    def ask(self, path: str) -> int:
+        """The status of one of its health endpoints; 0 if it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/{path}", timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    def metrics(self) -> str:
+        """What Prometheus would read."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    def _end(self, how: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(how)
+        code = self._process.wait(_STOP_SECONDS)
+        self._process = None
+        return code
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _root() -> Path:
+    return Path(__file__).parents[2]
