@@ -50,8 +50,8 @@ async def _read(request: Request) -> bytes:
 
 
 def _refuse_size() -> NoReturn:
-    # What is left of the body is not read, so the connection cannot be used again.
-    raise Problem(problems.TOO_LARGE, f"the body has more than {MAX_BODY} bytes", headers={"Connection": "close"})
+    # Without `Connection: close`: a connection that is closed while a body comes is reset, and this answer lost.
+    raise Problem(problems.TOO_LARGE, f"the body has more than {MAX_BODY} bytes")
 
 
 def _check_media_type(request: Request) -> None:

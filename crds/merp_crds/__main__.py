@@ -28,7 +28,7 @@ def render() -> dict[Path, str]:
         files[Path("crds") / f"{kind.kind.lower()}.yaml"] = _HEADER + _yaml(crd)
         chart = Path("helm/merp-scheduler/templates/crds") / f"{kind.kind.lower()}.yaml"
         body = _yaml(crd | {"metadata": crd["metadata"] | {"annotations": {"helm.sh/resource-policy": "keep"}}})
-        # Without it Helm would delete the definition with the release, and every ScheduledJob of every namespace with it.
+        # Without it Helm would delete the definition with the release, and every ScheduledJob with the definition.
         keep = '    helm.sh/resource-policy: "keep"\n'
         conditional = "{{- if .Values.crds.keep }}\n  annotations:\n" + keep + "{{- end }}\n"
         files[chart] = (

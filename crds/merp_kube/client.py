@@ -1,6 +1,7 @@
 """One client of the API server: raw JSON in, raw JSON out, a time-out on everything."""
 
 import json
+import re
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -24,6 +25,9 @@ _REQUEST_TIMEOUT: Final = 30.0
 _CONNECT_TIMEOUT: Final = 5.0
 # The server's answers are at most a few MiB a page; a watch line holds one object of at most 1.5 MiB.
 _READ_BUFFER: Final = 2**21
+_NOT_PLAIN: Final = re.compile(r"[^\x20-\x7e]")
+# The last character that YAML's short escape can name.
+_LAST_BMP: Final = 0xFFFF
 # 500 is the page size that kubectl uses.
 PAGE_SIZE: Final = 500
 
@@ -166,7 +170,7 @@ class Client:
                 method,
                 f"{self.host}{path}",
                 params=query,
-                data=None if body is None else json.dumps(body),
+                data=None if body is None else encode(body, content_type),
                 headers=headers,
                 timeout=limits,
                 # A redirect would carry the token to wherever it points.
@@ -186,6 +190,18 @@ class Client:
             return {"Authorization": f"Bearer {token}"}
         own = await self._configuration.get_api_key_with_prefix("BearerToken")
         return {"Authorization": own} if own else {}
+
+
+def encode(body: Any, content_type: str) -> bytes:
+    """A body as the API server reads it. A server-side apply is read as YAML, which lacks JSON's surrogate pairs."""
+    if content_type != APPLY_PATCH:
+        return json.dumps(body).encode()
+    return _NOT_PLAIN.sub(_escape, json.dumps(body, ensure_ascii=False)).encode()
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found.group())
+    return f"\\u{code:04x}" if code <= _LAST_BMP else f"\\U{code:08x}"
 
 
 def ssl_context(configuration: Configuration) -> ssl.SSLContext:

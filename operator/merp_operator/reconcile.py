@@ -46,6 +46,9 @@ _REQUEST_AGE: Final = timedelta(hours=1)
 # What a template that Kubernetes will not take is answered with.
 _USER_ERRORS: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 
+# An apply with a field that no schema has is answered with 500, though it is the user's.
+_UNKNOWN_FIELD: Final = "failed to create typed patch object"
+
 _log = logging.getLogger(__name__)
 
 
@@ -135,7 +138,7 @@ class Reconciler:
             try:
                 await self._apply_cron_job(observed, observed.spec, defaults)
             except ApiError as error:
-                if error.status in _USER_ERRORS:
+                if error.status in _USER_ERRORS or _UNKNOWN_FIELD in error.message:
                     return Problem(ConditionReason.INVALID_TEMPLATE, f"template: {error.message}"), None
                 if error.status == HTTPStatus.CONFLICT:
                     raise

@@ -7,14 +7,15 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-# Neither the virtual environment's packages nor this process's variables: the runner has no dependencies.
+# Neither this machine's packages (-S) nor this process's variables: the runner has no dependencies.
 _PYTHON: Final = getattr(sys, "_base_executable", sys.executable)
-# Far more than a start-up takes on a busy machine; a runner that hangs must not hang the tests.
-TIMEOUT: Final = 30
+# Seconds; far more than any run here takes on a busy machine. A runner that hangs must not hang the tests.
+TIMEOUT: Final = 20
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Ended:
     @property
     def log(self) -> list[dict[str, Any]]:
         """The runner's own lines; what tasks print stands between them."""
-        return [json.loads(line) for line in self.stdout.splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in self.stdout.split("\n") if line.startswith("{")]
 
 
 @dataclass
@@ -59,6 +60,8 @@ class Pod:
         return {
             "PATH": os.environ["PATH"],
             "PYTHONDONTWRITEBYTECODE": "1",
+            # An image brings its zone database; this machine may have none.
+            "PYTHONTZPATH": str(resources.files("tzdata") / "zoneinfo"),
             "PYTHONPATH": f"{_ROOT / 'job_images/python'}:{_ROOT / 'tests/job_images/tasks'}:{self.folder}",
             "MERP_TASK_DIR": str(self.folder),
             "MERP_TERMINATION_LOG": str(message),
@@ -73,7 +76,7 @@ class Pod:
         # Standard error to a file: two pipes read one after the other can block each other.
         with (self.folder / "stderr").open("wb") as stderr:
             return subprocess.Popen(
-                [_PYTHON, "-P", "-m", "merp_runner"],
+                [_PYTHON, "-S", "-P", "-m", "merp_runner"],
                 env=self.variables(),
                 cwd="/",
                 stdout=subprocess.PIPE,

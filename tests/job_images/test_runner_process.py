@@ -45,40 +45,11 @@ def test_exit_code(pod: Pod, func: str, args: list[Any], kwargs: dict[str, Any],
     assert (ended.code, "result" in ended.message) == (code, code == 0), ended.stderr
 
 
-@pytest.mark.parametrize(
-    "func",
-    [
-        pytest.param(func, id=func or "empty")
-        for func in ("os:system", "os.system", "__import__", "../x", "Echo_Args", "Path", "echo_args ", "", "回显")
-    ],
-)
+@pytest.mark.parametrize("func", [pytest.param(func, id=func) for func in ("os:system", "../x", "Path")])
 def test_only_registered_names_run(pod: Pod, func: str) -> None:
-    ended = pod.run(func, ["touch /tmp/never"])
-    assert ended.code == 2
-    assert ended.message["error"]["type"] == "UnknownTaskError"
-    assert ended.message["error"]["message"].startswith(f"unknown task {func!r}")
-
-
-def test_unknown_name_is_told_the_nearest_one(pod: Pod) -> None:
-    assert pod.run("Echo_Args").message["error"]["message"] == "unknown task 'Echo_Args'; did you mean echo_args?"
-
-
-@pytest.mark.parametrize(
-    ("task", "told"),
-    [
-        pytest.param("", "task: absent or empty", id="empty"),
-        pytest.param("{", "task: not JSON", id="no-json"),
-        pytest.param("[" * 100_000, "task: not JSON", id="a-hundred-thousand-brackets"),
-        pytest.param('{"func": "echo_args", "args": [NaN]}', "NaN is not JSON", id="NaN"),
-        pytest.param('{"args": []}', 'expected {"func"', id="no-func"),
-        pytest.param('{"func": "echo_args", "args": "all"}', "args: expected a list, got str", id="args-is-text"),
-        pytest.param('{"func": "echo_args", "kwargs": []}', "kwargs: expected an object, got list", id="kwargs-is-list"),
-    ],
-)
-def test_unreadable_task_is_refused(pod: Pod, task: str, told: str) -> None:
-    ended = pod.run("echo_args", task=task)
-    assert ended.code == 2
-    assert told in ended.message["error"]["message"]
+    ended = pod.run(func, [f"touch {pod.folder}/never"])
+    assert (ended.code, ended.message["error"]["type"]) == (2, "UnknownTaskError")
+    assert not (pod.folder / "never").exists()
 
 
 @pytest.mark.parametrize(
@@ -213,20 +184,6 @@ def test_due_time(pod: Pod, due_time: str, run_name: str, source: str, expected:
     }
 
 
-@pytest.mark.parametrize(
-    ("files", "told"),
-    [
-        pytest.param({"due-time": "tomorrow"}, "due time: not RFC 3339", id="due-time"),
-        pytest.param({"time-zone": "Mars/Base"}, "time zone 'Mars/Base' is not in this image's", id="zone-unknown"),
-        pytest.param({"time-zone": "../etc"}, "time zone '../etc' is not in this image's", id="zone-escapes"),
-    ],
-)
-def test_a_context_that_would_be_a_guess_is_refused(pod: Pod, files: dict[str, str], told: str) -> None:
-    ended = pod.run("context_of", **files)
-    assert (ended.code, ended.message["error"]["type"]) == (2, "ContextError")
-    assert ended.message["error"]["message"].startswith(told)
-
-
 def test_second_attempt_of_a_run_returns(pod: Pod) -> None:
     first = pod.run("fail_first_attempt", [str(pod.folder)])
     second = pod.run("fail_first_attempt", [str(pod.folder)])
@@ -278,11 +235,20 @@ def test_what_is_too_long_is_cut_and_marked(pod: Pod, func: str, args: list[Any]
     assert max(map(len, ended.stdout.splitlines())) > args[0]
 
 
-def test_C32_what_json_cannot_hold_becomes_text(pod: Pod) -> None:
-    ended = pod.run("odd_result")
-    expected = {"total": "12.30", "day": "2026-12-01", "ids": [1, 3], "rate": "NaN", "raw": "\\xff", "7": "k"}
+@pytest.mark.parametrize(
+    ("func", "expected"),
+    [
+        pytest.param(
+            "odd_result",
+            {"total": "12.30", "day": "2026-12-01", "ids": [1, 3], "rate": "NaN", "raw": "\\xff", "7": "k"},
+            id="C32",
+        )
+    ],
+)
+def test_what_json_cannot_hold_becomes_text(pod: Pod, func: str, expected: dict[str, Any]) -> None:
+    ended = pod.run(func)
     assert ended.code == 0
-    assert json.loads(ended.raw, **STRICT) == {"v": 1, "func": "odd_result", "result": expected}
+    assert json.loads(ended.raw, **STRICT) == {"v": 1, "func": func, "result": expected}
     assert json.loads(recorded(ended).result or "", **STRICT) == expected
 
 
@@ -299,11 +265,11 @@ def test_the_record_says_what_was_raised(pod: Pod) -> None:
 
 @pytest.mark.parametrize("how", [pytest.param(how, id=how) for how in ("return", "raise")])
 def test_secrets_are_masked_in_whatever_the_runner_writes(pod: Pod, how: str) -> None:
-    secret = 'p@ss "word"/密'
+    secret = 'p@ss "geheim"/密'
     pod.environment |= {"MERP_SECRET_ENV": "ERP_PASSWORD,ABSENT", "ERP_PASSWORD": secret}
     ended = pod.run("reveal", ["ERP_PASSWORD", how])
     whole = ended.stdout + ended.stderr + ended.raw.decode()
-    for form in (secret, json.dumps(secret)[1:-1], "word"):
+    for form in (secret, json.dumps(secret)[1:-1], "geheim"):
         assert form not in whole
     assert "***" in ended.raw.decode()
 

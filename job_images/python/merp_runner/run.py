@@ -226,5 +226,6 @@ def settle_streams() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):  # broken pipe, full disk; closed; replaced by None
             sink = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(sink, descriptor)
-            os.close(sink)
+            if sink != descriptor:  # a descriptor that is closed is the lowest free one, and so the one just opened
+                os.dup2(sink, descriptor)
+                os.close(sink)

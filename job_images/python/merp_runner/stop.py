@@ -39,6 +39,7 @@ class Stop:
             return register(number, handler)
 
         signal.signal = signal_and_note
+        os.register_at_fork(after_in_child=self._forget)
 
     def redirect(self, cancel: Callable[[], object] | None) -> None:
         """Call `cancel` instead of raising: an event loop may swallow an exception that a signal raises inside it."""
@@ -47,6 +48,11 @@ class Stop:
     def disarm(self) -> None:
         """The task has ended: what it did stands, and a SIGTERM from now on comes too late to change it."""
         self._armed = False
+
+    def _forget(self) -> None:
+        # A handler in Python waits for the interpreter, and a worker may sit in a call that never returns to it.
+        if signal.getsignal(signal.SIGTERM) == self._on_signal:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _noting(self, handler: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], Any]:
         def note(number: int, frame: FrameType | None) -> Any:
@@ -59,7 +65,7 @@ class Stop:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:
-            # A child that the task forked (a process pool ends its workers so): it dies as it would without a runner.
+            # A child that the task forked, by means that tell Python nothing: it dies as it would without a runner.
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             os.kill(os.getpid(), signal.SIGTERM)
             return

@@ -33,8 +33,8 @@ def sleep_for(seconds: float) -> dict[str, float]:
 @task
 async def sleep_async(seconds: float, cleanup: str = "") -> dict[str, float]:
     """The same in an event loop; leaves the file `cleanup` behind where it is cancelled."""
-    print(f"sleeping for {seconds:g} s", flush=True)
     try:
+        print(f"sleeping for {seconds:g} s", flush=True)
         await asyncio.sleep(seconds)
     finally:
         if cleanup:
@@ -45,8 +45,8 @@ async def sleep_async(seconds: float, cleanup: str = "") -> dict[str, float]:
 @task
 def sleep_stubbornly(seconds: float) -> str:
     """Swallow the stop and return as if nothing had happened."""
-    print(f"sleeping for {seconds:g} s", flush=True)
     try:
+        print(f"sleeping for {seconds:g} s", flush=True)
         time.sleep(seconds)
     except Stopped:
         return "swallowed"
@@ -81,8 +81,9 @@ async def handle_the_stop_in_the_loop(seconds: float) -> str:
 @task
 def clean_up_slowly(seconds: float, path: str) -> None:
     """Work until stopped, then need a while; a second SIGTERM must not break the clean-up."""
-    print("working", flush=True)
     try:
+        # Announced inside: a signal at once must find the clean-up armed.
+        print("working", flush=True)
         time.sleep(600)
     finally:
         print("cleaning up", flush=True)
@@ -188,11 +189,14 @@ def close_streams() -> str:
 @task
 def end_children() -> list[int]:
     """Fork a child, end it by SIGTERM as process pools do, and return how it ended."""
+    ready, tell = os.pipe()
     child = os.fork()
     if child == 0:
+        os.write(tell, b"1")
         signal.pause()
         os._exit(0)
-    # The child may not have left the runner's handler's reach yet; either way the signal ends it.
+    # Python forgets a signal that reaches a child before it is set up.
+    os.read(ready, 1)
     os.kill(child, signal.SIGTERM)
     _, status = os.waitpid(child, 0)
     return [os.WIFSIGNALED(status), os.WTERMSIG(status)]

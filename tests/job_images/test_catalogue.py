@@ -1,0 +1,156 @@
+"""The catalogue: what an image can run, as JSON Schema 2020-12."""
+
+import json
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+from merp_test_tasks import echo_args, sleep_async
+
+from merp_runner import Context, ParameterError
+from merp_runner.catalogue import catalogue, entry
+from merp_runner.parameters import bind, signature_of
+from merp_runner.tasks import REGISTRY, Registry
+from merp_tasks.inventory import inventory_check
+
+
+def plan(
+    plant: str,
+    day: date,
+    horizon_days: Annotated[int, "Days that are planned"] = 30,
+    *,
+    levels: list[int] | None = None,
+    pair: tuple[int, str] = (1, "a"),
+    mode: Literal["full", "fast"] = "full",
+    limit: Decimal = Decimal("1.50"),
+    by_sku: dict[str, float] = {},  # noqa: B006 - a default is shown, never changed
+    context: Context,
+) -> None:
+    """Plan production.
+
+    The rest of the text is for readers of the code.
+    """
+
+
+def registry_of(*functions: Any) -> Registry:
+    registry = Registry()
+    for function in functions:
+        registry.register(function)
+    return registry
+
+
+def test_entry() -> None:
+    made = catalogue(registry_of(plan))["tasks"]
+    assert made == [
+        {
+            "name": "plan",
+            "title": {},
+            "description": "Plan production.",
+            "source": f"{__name__}.plan",
+            "async": False,
+            "positional": ["plant", "day", "horizon_days"],
+            "positional_only": [],
+            "parameters": {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                "type": "object",
+                "properties": {
+                    "plant": {"type": "string"},
+                    "day": {"type": "string", "format": "date"},
+                    "horizon_days": {"type": "integer", "default": 30, "description": "Days that are planned"},
+                    "levels": {
+                        "anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}],
+                        "default": None,
+                    },
+                    "pair": {
+                        "type": "array",
+                        "minItems": 2,
+                        "maxItems": 2,
+                        "prefixItems": [{"type": "integer"}, {"type": "string"}],
+                        "default": [1, "a"],
+                    },
+                    "mode": {"enum": ["full", "fast"], "default": "full"},
+                    "limit": {
+                        "anyOf": [
+                            {"type": "number"},
+                            {"type": "string", "pattern": r"^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$"},
+                        ],
+                        "default": "1.50",
+                    },
+                    "by_sku": {"type": "object", "additionalProperties": {"type": "number"}, "default": {}},
+                },
+                "required": ["plant", "day"],
+                "additionalProperties": False,
+            },
+        }
+    ]
+
+
+def test_open_ends_are_told() -> None:
+    made = entry(registry_of(echo_args).resolve("echo_args"))
+    assert (made["rest"], made["parameters"]["additionalProperties"]) == ({}, {})
+
+
+def test_async_is_told() -> None:
+    assert entry(registry_of(sleep_async).resolve("sleep_async"))["async"] is True
+
+
+def test_the_seeds_task_is_shown_in_both_languages() -> None:
+    made = entry(registry_of(inventory_check).resolve("inventory_check"))
+    assert made["positional"] == ["warehouse", "detailed", "tolerance_percent"]
+    assert REGISTRY.resolve("inventory_check").title == {"en": "Stock-taking", "zh": "库存盘点"}
+
+
+def test_every_schema_is_valid_and_its_defaults_fit() -> None:
+    made = catalogue(REGISTRY)
+    assert made["broken"] == []
+    assert {"inventory_check", "echo_args"} < {each["name"] for each in made["tasks"]}
+    json.dumps(made, allow_nan=False)
+    for each in made["tasks"]:
+        Draft202012Validator.check_schema(each["parameters"])
+        for name, schema in each["parameters"]["properties"].items():
+            if "default" in schema:
+                assert Draft202012Validator(schema).is_valid(schema["default"]), (each["name"], name)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "valid"),
+    [
+        pytest.param({"plant": "p", "day": "2026-12-01"}, True, id="least"),
+        pytest.param({"plant": "p", "day": "2026-12-01", "levels": [1], "pair": [2, "b"]}, True, id="containers"),
+        pytest.param({"plant": "p", "day": "2026-12-01", "horizon_days": 2.0}, True, id="whole-float"),
+        pytest.param({"plant": "p", "day": "2026-12-01", "limit": "2.5"}, True, id="decimal"),
+        pytest.param({"plant": "p"}, False, id="missing"),
+        pytest.param({"plant": "p", "day": "2026-02-30"}, False, id="no-such-day"),
+        pytest.param({"plant": 1, "day": "2026-12-01"}, False, id="wrong-type"),
+        pytest.param({"plant": "p", "day": "2026-12-01", "mode": "slow"}, False, id="no-choice"),
+        pytest.param({"plant": "p", "day": "2026-12-01", "pair": [1]}, False, id="tuple-too-short"),
+        pytest.param({"plant": "p", "day": "2026-12-01", "horizon_days": True}, False, id="bool-is-no-int"),
+        pytest.param({"plant": "p", "day": "2026-12-01", "limit": "x"}, False, id="no-decimal"),
+        pytest.param({"plant": "p", "day": "2026-12-01", "more": 1}, False, id="unknown"),
+        pytest.param({"plant": "p", "day": "2026-12-01", "context": {}}, False, id="context-given"),
+    ],
+)
+def test_schema_and_runner_agree(kwargs: dict[str, Any], valid: bool) -> None:
+    schema = entry(registry_of(plan).resolve("plan"))["parameters"]
+    context: Any = None
+    assert Draft202012Validator(schema, format_checker=FormatChecker()).is_valid(kwargs) is valid
+    if valid:
+        bind(signature_of(plan), [], kwargs, context)
+    else:
+        with pytest.raises(ParameterError):
+            bind(signature_of(plan), [], kwargs, context)
+
+
+def test_what_is_broken_is_told_and_hides_no_other() -> None:
+    def unreadable(raw: bytes) -> None:
+        """Take what JSON cannot give."""
+
+    registry = registry_of(plan, unreadable)
+    registry.broken["absent_module"] = "ModuleNotFoundError: no"
+    made = catalogue(registry)
+    assert [each["name"] for each in made["tasks"]] == ["plan"]
+    assert made["broken"][0] == {"module": "absent_module", "error": "ModuleNotFoundError: no"}
+    assert made["broken"][1]["task"] == "unreadable"
+    assert "cannot come from JSON" in made["broken"][1]["error"]

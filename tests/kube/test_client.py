@@ -1,0 +1,86 @@
+"""What goes to the API server, and what comes back as an error."""
+
+import json
+
+import pytest
+import yaml
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from merp_kube.client import APPLY_PATCH, MERGE_PATCH, ApiError, Client, Unreachable, encode, server_only
+from merp_kube.paths import JOB
+
+TEXTS = ["plain", "仓库𠮷✅", "\x00\x7f\x85\u2028\ufeff", '\\ud83d "quoted" \\', "\n\t"]
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=ascii(text)) for text in TEXTS])
+def test_c43_every_character_survives_an_apply_and_a_patch(text: str) -> None:
+    assert yaml.safe_load(encode({"a": [text]}, APPLY_PATCH)) == {"a": [text]}
+    assert json.loads(encode({"a": [text]}, MERGE_PATCH)) == {"a": [text]}
+
+
+def test_no_name_leads_to_another_path() -> None:
+    assert JOB.at("a/../b", "../x", "status") == "/apis/batch/v1/namespaces/a%2F..%2Fb/jobs/..%2Fx/status"
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    match request.path:
+        case "/who":
+            return web.json_response({"authorization": request.headers.get("Authorization")})
+        case "/conflict":
+            return web.json_response({"kind": "Status", "reason": "Conflict", "message": "too late"}, status=409)
+        case "/busy":
+            return web.Response(status=429, text="<html>slow down</html>", headers={"Retry-After": "7"})
+        case "/elsewhere":
+            raise web.HTTPFound("/who")
+        case "/stream":
+            response = web.StreamResponse()
+            await response.prepare(request)
+            for piece in (b'{"a"', b':1}\n{"b":2}\n', b'{"c":3}'):
+                await response.write(piece)
+            return response
+        case _:
+            raise web.HTTPNotFound
+
+
+@pytest.fixture
+async def client():
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server, Client(server_only(host=str(server.make_url("")), ca_file=None)) as made:
+        yield made
+
+
+async def test_a_client_without_credentials_sends_the_callers_token_or_none(client: Client) -> None:
+    assert await client.call("GET", "/who") == {"authorization": None}
+    assert await client.call("GET", "/who", token="t-1") == {"authorization": "Bearer t-1"}
+    with pytest.raises(ValueError, match="anonymous"):
+        await client.call("GET", "/who", token=" ")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        pytest.param("/conflict", (409, "Conflict", "too late", None), id="status-object"),
+        pytest.param("/busy", (429, "TooManyRequests", "<html>slow down</html>", 7.0), id="html-and-retry-after"),
+        pytest.param("/elsewhere", (302, "Found", "302: Found", None), id="no-redirect-is-followed"),
+    ],
+)
+async def test_a_refusal_says_what_the_server_said(
+    client: Client, path: str, expected: tuple[int, str, str, float | None]
+) -> None:
+    with pytest.raises(ApiError) as caught:
+        await client.call("GET", path)
+    error = caught.value
+    assert (error.status, error.reason, error.message, error.retry_after) == expected
+
+
+async def test_lines_come_whole_however_they_are_cut(client: Client) -> None:
+    lines = [line async for line in client.stream("/stream", query={}, idle_seconds=5)]
+    assert lines == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
+
+
+async def test_a_server_that_is_not_there_is_told(unused_tcp_port: int) -> None:
+    async with Client(server_only(host=f"http://127.0.0.1:{unused_tcp_port}", ca_file=None)) as made:
+        with pytest.raises(Unreachable, match="GET /x"):
+            await made.call("GET", "/x")

@@ -1,0 +1,121 @@
+"""A reflector tells of every change, also of those in a gap, against a server that misbehaves as real ones do."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from merp_kube.client import Client, server_only
+from merp_kube.paths import JOB
+from merp_kube.reflector import Reflector
+
+Json = dict[str, Any]
+
+
+def item(name: str, version: int, uid: str = "") -> Json:
+    return {"metadata": {"namespace": "ns", "name": name, "uid": uid or name, "resourceVersion": str(version)}}
+
+
+class Script:
+    """A server that lists and watches what the test tells it to."""
+
+    def __init__(self) -> None:
+        self.lists: list[web.Response | Json] = []
+        self.watches: list[list[Json] | int] = []
+        self.asked: list[dict[str, str]] = []
+        self.exhausted = asyncio.Event()
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(dict(request.query))
+        if "watch" not in request.query:
+            return web.json_response(self.lists.pop(0))
+        if not self.watches:
+            self.exhausted.set()
+            await asyncio.sleep(3600)  # a watch without news; the test ends it
+        events = self.watches.pop(0)
+        if isinstance(events, int):
+            return web.json_response({"message": "no"}, status=events)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for event in events:
+            await response.write(json.dumps(event).encode() + b"\n")
+        return response
+
+
+@pytest.fixture
+async def script() -> AsyncIterator[tuple[Script, Reflector, list[tuple[str | None, str | None]]]]:
+    played = Script()
+    app = web.Application()
+    app.router.add_get("/{path:.*}", played.answer)
+    changes: list[tuple[str | None, str | None]] = []
+
+    def note(before: Json | None, after: Json | None) -> None:
+        def word(entry: Json | None) -> str | None:
+            return None if entry is None else f"{entry['metadata']['name']}@{entry['metadata']['resourceVersion']}"
+
+        changes.append((word(before), word(after)))
+
+    async with TestServer(app) as server, Client(server_only(host=str(server.make_url("")), ca_file=None)) as client:
+        yield played, Reflector(client, JOB, on_change=note, selector="a=b"), changes
+
+
+async def play(script: Script, reflector: Reflector) -> None:
+    task = asyncio.create_task(reflector.run())
+    try:
+        async with asyncio.timeout(10):
+            await script.exhausted.wait()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def page(*items: Json, version: int, token: str = "") -> Json:
+    return {"metadata": {"resourceVersion": str(version), "continue": token}, "items": list(items)}
+
+
+async def test_a_list_in_pages_and_a_watch_from_its_end(script: Any) -> None:
+    played, reflector, changes = script
+    played.lists = [page(item("a", 1), version=5, token="more"), page(item("b", 2), version=5)]
+    played.watches = [[{"type": "MODIFIED", "object": item("a", 6)}, {"type": "BOOKMARK", "object": item("", 9)}]]
+    await play(played, reflector)
+    assert changes == [(None, "a@1"), (None, "b@2"), ("a@1", "a@6")]
+    assert played.asked[1]["continue"] == "more"
+    assert [asked["resourceVersion"] for asked in played.asked if "watch" in asked] == ["5", "9"]
+    assert {asked["labelSelector"] for asked in played.asked} == {"a=b"}
+    assert reflector.synced.is_set()
+
+
+async def test_what_went_away_in_a_gap_is_told(script: Any) -> None:
+    played, reflector, changes = script
+    played.lists = [
+        page(item("a", 1), item("b", 2), item("c", 3), version=5),
+        page(item("b", 2), item("c", 8, "another"), item("d", 7), version=9),
+    ]
+    played.watches = [[{"type": "ERROR", "object": {"code": 410, "message": "too old"}}]]
+    await play(played, reflector)
+    assert changes[3:] == [("a@1", None), ("c@3", None), (None, "c@8"), (None, "d@7")]
+    assert sorted(entry["metadata"]["name"] for entry in reflector) == ["b", "c", "d"]
+
+
+async def test_a_deletion_carries_the_last_state(script: Any) -> None:
+    played, reflector, changes = script
+    played.lists = [page(item("a", 1), version=5)]
+    played.watches = [[{"type": "DELETED", "object": item("a", 6)}]]
+    await play(played, reflector)
+    assert changes == [(None, "a@1"), ("a@6", None)]
+    assert reflector.get("ns", "a") is None
+
+
+async def test_an_outage_is_waited_for_and_told_once(script: Any, caplog: pytest.LogCaptureFixture) -> None:
+    played, reflector, changes = script
+    played.lists = [page(version=5)]
+    played.watches = [503, 503, [{"type": "ADDED", "object": item("a", 6)}]]
+    with caplog.at_level("INFO"):
+        await play(played, reflector)
+    assert changes == [(None, "a@6")]
+    told = [record.getMessage() for record in caplog.records if record.name == "merp_kube.reflector"]
+    assert [text.split(":")[0] for text in told] == ["watch of jobs", "watch of jobs works again"]
