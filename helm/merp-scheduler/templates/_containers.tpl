@@ -61,6 +61,7 @@
     {{- include "merp-scheduler.commonEnv" . | nindent 4 }}
     - {name: MERP_WATCH_NAMESPACE, value: {{ .Values.watchNamespace | quote }}}
     - {name: MERP_HEALTH_PORT, value: "8080"}
+    - {name: MERP_DEFAULT_ENV, value: {{ toJson .Values.jobDefaults.env | quote }}}
     {{- with .Values.operator.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -31,12 +31,12 @@ class Stop:
         register = signal.signal
         register(signal.SIGTERM, self._on_signal)
 
-        def signal_and_note(number: int, handler: Any) -> Any:
+        def signal_and_note(signalnum: int, handler: Any) -> Any:
             # Frameworks that stop gracefully put their handler here and return in peace: that would be a success.
             # SIG_IGN and SIG_DFL are left alone: the task then ends by itself, or by the signal.
-            if number == signal.SIGTERM and callable(handler) and handler != self._on_signal:
+            if signalnum == signal.SIGTERM and callable(handler) and handler != self._on_signal:
                 handler = self._noting(handler)
-            return register(number, handler)
+            return register(signalnum, handler)
 
         signal.signal = signal_and_note
         os.register_at_fork(after_in_child=self._forget)
