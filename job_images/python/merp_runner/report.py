@@ -51,7 +51,7 @@ def message(func: str, result: Any, failure: Failure | None, limit: int) -> byte
     if failure is None:
         document["result"] = ""
         text = result if isinstance(result, str) else _encode(result).decode()
-        document["result"] = cut(text, limit - len(_encode(document)) + 1)
+        document["result"] = cut(text, limit - len(_encode(document)))
     else:
         document["error"] = _cut_failure(document, failure, limit)
     return _encode(document)
@@ -60,7 +60,7 @@ def message(func: str, result: Any, failure: Failure | None, limit: int) -> byte
 def _cut_failure(document: dict[str, Any], failure: Failure, limit: int) -> dict[str, str]:
     error = {"type": cut(failure.type, limit // 8), "message": "", "traceback": ""}
     document["error"] = error
-    room = limit - len(_encode(document)) + 1
+    room = limit - len(_encode(document))
     # Half for each, and what one does not need for the other.
     traceback_needs = cost(failure.traceback)
     error["message"] = cut(failure.message, max(room - traceback_needs, room // 2))
