@@ -16,6 +16,7 @@ from merp_crds.zones import find_zone
 
 # A search ends after this many years; what has not fired by then never does.
 _YEARS: Final = 5
+_DAY: Final = 86_400
 _HOUR: Final = 3600
 _MINUTE: Final = 60
 _FIRST_DAY: Final = date(1970, 1, 1)
@@ -90,6 +91,9 @@ class Cron:
         """The first due time strictly after `moment` (aware), in UTC; None if there is none within five years."""
         if moment.tzinfo is None:
             raise ValueError("moment needs a time zone")
+        if not (self.minute.values and self.hour.values):
+            # A field of nothing but commas: the search would look at every minute of five years.
+            return None
         found = _Search(self, int(moment.timestamp() // 1) + 1).run()
         return None if found is None else datetime.fromtimestamp(found, UTC)
 
@@ -250,11 +254,15 @@ class _Search:
                 self.settled = True
                 self.now = self._instant(local.date(), 0)
                 local = self._local()
+            before = self.now
             self.now = self._instant(local.date() + timedelta(days=1), _seconds_of_day(local))
             # Where the night's clock change left no midnight, back or on to the hour next to it.
             hour = self._local().hour
             if hour != 0:
                 self.now += (24 - hour) * _HOUR if hour > 12 else -hour * _HOUR
+            if self.now <= before:
+                # A zone left out a whole day (Samoa's 30 December 2011): the original never gets past it.
+                self.now = before + _DAY
             if self._local().day == 1:
                 return False
         return True
@@ -295,7 +303,7 @@ class _Search:
 
     def _instant(self, day: date, seconds: int) -> int:
         """The instant of a local time, as Go's time.Date chooses it where there are two or none."""
-        wall = (day - _FIRST_DAY).days * 86_400 + seconds
+        wall = (day - _FIRST_DAY).days * _DAY + seconds
         guess = wall - self._offset(wall)
         return wall - self._offset(guess)
 

@@ -9,7 +9,7 @@ from merp_crds.catalogue import Catalogue
 from merp_crds.common import rfc3339
 from merp_crds.reasons import Trigger
 from merp_crds.scheduledjob import ConcurrencyPolicy, Retry, ScheduledJobSpec
-from merp_operator import template
+from merp_operator import pause, template
 from merp_operator.observe import Json, Observed, Run
 
 # Up to this late a due time is simply started, by either clock.
@@ -31,19 +31,13 @@ class Defaults:
     env: tuple[Json, ...] = ()
 
 
-def paused(observed: Observed) -> bool:
-    """Whether nothing becomes due: by spec.suspend, or by the annotation."""
-    declared = observed.spec is not None and observed.spec.suspend
-    return declared or names.ANNOTATION_PAUSED in observed.annotations
-
-
 def zone(spec: ScheduledJobSpec, defaults: Defaults) -> str:
     """The zone in force."""
     chosen = spec.schedule.time_zone if spec.schedule is not None else None
     return chosen or defaults.time_zone
 
 
-def cron_job(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> Json | None:
+def cron_job(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, now: datetime) -> Json | None:
     """The CronJob that starts the runs; None for a schedule that the native clock cannot carry, or for none."""
     native = None if spec.schedule is None else schedule.native_cron(spec.schedule, defaults.time_zone)
     if native is None:
@@ -64,7 +58,7 @@ def cron_job(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> 
             "timeZone": time_zone,
             "concurrencyPolicy": policy.value,
             "startingDeadlineSeconds": int(STARTING_DEADLINE.total_seconds()),
-            "suspend": paused(observed),
+            "suspend": pause.in_force(observed, now) is not None,
             "successfulJobsHistoryLimit": _NATIVE_HISTORY,
             "failedJobsHistoryLimit": _NATIVE_HISTORY,
             "jobTemplate": {

@@ -37,6 +37,8 @@ class Outcome:
     exit_code: int | None = None
     result: str | None = None
     error: str | None = None
+    # Whether what the task said was longer than its message may be; the whole of it is in the log.
+    truncated: bool = False
     node: str | None = None
     image: str | None = None
     waited_seconds: float | None = None
@@ -75,6 +77,7 @@ def judge(run: Run) -> Outcome:
         exit_code=None if terminated is None or ending is None else terminated["exitCode"],
         result=result,
         error=error,
+        truncated=ending is not None and bool(_report(terminated).get("truncated")),
         node=None if last is None else last["spec"].get("nodeName"),
         image=_image(run),
         waited_seconds=None if started is None else max(0.0, (started - created).total_seconds()),

@@ -28,6 +28,8 @@ from merp_records.engine import create_engine
 _WORKERS: Final = 24
 # The kubelet gives a pod 30 s to end.
 _FLUSH_SECONDS: Final = 10.0
+# Records are kept by the day.
+_PURGE_SECONDS: Final = 3600.0
 # A failure that lasts is logged when it begins, and then now and then.
 _LOGGED_FAILURES: Final = frozenset({0, 4, 19, 99})
 
@@ -68,6 +70,7 @@ class Process:
         tasks.append(asyncio.create_task(self._recorder.run()))
         tasks.append(asyncio.create_task(self._work_when_synced()))
         tasks.append(asyncio.create_task(self._watch.resync_for_ever()))
+        tasks.append(asyncio.create_task(self._purge_for_ever()))
         kopf_task = asyncio.create_task(self._kopf())
         try:
             done, _ = await asyncio.wait([*tasks, kopf_task], return_when=asyncio.FIRST_COMPLETED)
@@ -137,6 +140,13 @@ class Process:
         delay = self._queue.failed(key, getattr(error, "retry_after", None))
         level = logging.WARNING if failures in _LOGGED_FAILURES and not conflict else logging.DEBUG
         _log.log(level, "reconcile of %s/%s: %s; next try in %.1f s", *key, error, delay)
+
+    async def _purge_for_ever(self) -> None:
+        while True:
+            deleted = await self._recorder.purge()
+            if deleted:
+                _log.info("deleted %d records that were older than their job keeps them", deleted)
+            await asyncio.sleep(_PURGE_SECONDS)
 
     async def _close_what_is_gone(self) -> None:
         """What ended while no operator watched: rows of Jobs and of ScheduledJobs that are not there any more."""

@@ -7,14 +7,14 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
 from merp_crds import names
-from merp_crds.common import parse_rfc3339
-from merp_crds.reasons import ConditionReason, Reason, Trigger, Verdict
-from merp_crds.scheduledjob import ScheduledJobSpec, VerdictEntry
+from merp_crds.common import parse_rfc3339, rfc3339
+from merp_crds.reasons import ConditionReason
+from merp_crds.scheduledjob import ScheduledJobSpec
 from merp_kube import paths
 from merp_kube.client import ApiError, Unreachable
 from merp_operator import (
@@ -25,6 +25,7 @@ from merp_operator import (
     metrics,
     observe,
     outcome,
+    pause,
     records,
     requests,
     status,
@@ -32,7 +33,8 @@ from merp_operator import (
 from merp_operator.cluster import Cluster
 from merp_operator.definition import Problem
 from merp_operator.desired import Defaults
-from merp_operator.observe import Json, Observed, Request, Run
+from merp_operator.jobruns import JobRuns
+from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
 from merp_operator.recorder import Recorder
 from merp_operator.status import Judged
@@ -41,8 +43,6 @@ from merp_records.rows import ExecutionRecord, JobRecord
 
 # At most one status a second for each object: a job with many runs changes more often than anybody reads.
 _STATUS_SECONDS: Final = 1.0
-# A request is kept this long after its Job is gone, for whoever asked for it.
-_REQUEST_AGE: Final = timedelta(hours=1)
 # What a template that Kubernetes will not take is answered with.
 _USER_ERRORS: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 
@@ -72,6 +72,7 @@ class Reconciler:
         self._recorder = recorder
         self._defaults = defaults
         self._clock = clock
+        self._job_runs = JobRuns(cluster=cluster, watch=watch, recorder=recorder, clock=clock)
         # The UID last seen under each name: another one means that the ScheduledJob was made anew.
         self._uids: dict[Key, str] = {}
         self._rows: dict[str, JobRecord] = {}
@@ -109,7 +110,7 @@ class Reconciler:
         defaults = self._defaults()
         observed = await self._observe(key, body)
         problem, error = await self._apply(observed, defaults)
-        refusals = [] if problem is not None else await self._answer(observed, defaults)
+        refusals = [] if problem is not None else await self._job_runs.answer(observed, defaults)
         await self._cluster_books(observed)
         judged = [Judged(run, outcome.judge(run)) for run in observed.runs]
         await self._tell_vanished(key)
@@ -117,11 +118,13 @@ class Reconciler:
         wanted = status.compute(observed, judged, problem, defaults, now, refusals)
         wait = await self._report(key, observed, wanted, now)
         self._record(observed, judged, defaults, wanted)
-        await self._report_requests(observed, judged, problem, now)
+        await self._job_runs.report(observed, judged, problem, now)
         later = await self._clean_up(observed, now)
         if error is not None:
             raise error
-        return _earliest(wait, later, _until(wanted.get("nextRunTime"), now))
+        paused = pause.in_force(observed, now)
+        resumes = None if paused is None or paused.until is None else rfc3339(paused.until)
+        return _earliest(wait, later, _until(wanted.get("nextRunTime"), now), _until(resumes, now))
 
     async def _observe(self, key: Key, body: Json) -> Observed:
         cron_job = self._watch.cron_jobs.get(*key)
@@ -149,7 +152,7 @@ class Reconciler:
         return problem, None
 
     async def _apply_cron_job(self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> None:
-        wanted = desired.cron_job(observed, spec, defaults)
+        wanted = desired.cron_job(observed, spec, defaults, self._clock())
         if wanted is None:
             await self._stop_cron_job(observed)
             await self._try_job(observed, spec, defaults)
@@ -188,60 +191,6 @@ class Reconciler:
         }
         await self._cluster.create_job(job, dry_run=True)
         self._tried[observed.uid] = observed.generation
-
-    async def _answer(self, observed: Observed, defaults: Defaults) -> list[VerdictEntry]:
-        """Create what was asked for. Returns the verdicts of requests that never become a run."""
-        assert observed.spec is not None, "a definition that cannot be read is a problem"
-        verdicts = []
-        for answer in requests.answers(observed, observed.spec, defaults):
-            refusal = await self._create(observed, answer) if isinstance(answer, requests.Create) else answer
-            if refusal is None:
-                await self._write_request(
-                    answer.request, jobrun_status.accepted(observed, answer.request, None, self._clock())
-                )
-            elif refusal.reason is None:
-                told = jobrun_status.refused(refusal.request, "Invalid", refusal.message, self._clock())
-                await self._write_request(refusal.request, told)
-            else:
-                verdicts.append(await self._refuse(observed, defaults, refusal, refusal.reason))
-        return verdicts
-
-    async def _create(self, observed: Observed, answer: requests.Create) -> requests.Refuse | None:
-        """Create the Job, or find it made before. Returns a refusal where something else has its name."""
-        name = answer.job["metadata"]["name"]
-        if await self._cluster.create_job(answer.job):
-            _log.info("created run %s/%s for %s", observed.namespace, name, answer.request.name)
-            return None
-        job = await self._cluster.job(observed.namespace, name)
-        if job is None or desired.is_ours(job, observed):
-            return None
-        message = f"a Job {name} exists and is not of this ScheduledJob"
-        due_time = requests.due_time_of(answer.request)
-        return requests.Refuse(answer.request, name, due_time, Reason.NAME_TAKEN, message)
-
-    async def _refuse(
-        self, observed: Observed, defaults: Defaults, refusal: requests.Refuse, reason: Reason
-    ) -> VerdictEntry:
-        now = self._clock()
-        ending = Outcome(
-            status=Verdict.SKIPPED,
-            reason=reason,
-            message=refusal.message,
-            start_time=refusal.due_time,
-            end_time=max(now, refusal.due_time),
-            error=refusal.message,
-        )
-        row = records.job_record(observed, defaults, observed.status)
-        refused = records.refused_record(
-            observed,
-            run_name=refusal.run_name,
-            due_time=refusal.due_time,
-            outcome=ending,
-            asked_by=records.created_by(refusal.request.body),
-        )
-        self._recorder.submit(row, [refused])
-        await self._write_request(refusal.request, jobrun_status.skipped(observed, refusal.request, ending, now))
-        return status.verdict_entry(refusal.run_name, refusal.due_time, Trigger.MANUAL, ending)
 
     async def _cluster_books(self, observed: Observed) -> None:
         references = desired.missing_references(observed)
@@ -286,31 +235,6 @@ class Reconciler:
             job_id=row.id, namespace=row.namespace, job_name=row.resource_name, run=run, outcome=ending
         )
 
-    async def _report_requests(
-        self, observed: Observed, judged: list[Judged], problem: Problem | None, now: datetime
-    ) -> None:
-        outcomes = {item.run.name: item.outcome for item in judged}
-        for request in observed.requests:
-            told = request.body.get("status") or {}
-            if problem is not None and not requests.answered(request):
-                # It is answered once the definition is good; until then it says what it waits for.
-                await self._write_request(
-                    request, jobrun_status.refused(request, requests.NOT_READY, problem.message, now)
-                )
-            if not told.get("run") or told.get("verdict"):
-                continue
-            ending = outcomes.get(told["run"])
-            if ending is None and await self._cluster.job(observed.namespace, told["run"]) is None:
-                ending = _deleted(request, now)
-            if ending is not None:
-                await self._write_request(request, jobrun_status.accepted(observed, request, ending, now))
-
-    async def _write_request(self, request: Request, wanted: Json) -> None:
-        if wanted == (request.body.get("status") or {}):
-            return
-        item = await self._cluster.write_status(paths.JOB_RUN, request.body, wanted)
-        self._watch.job_runs.put(item)
-
     async def _tell_vanished(self, key: Key) -> None:
         """Record the runs whose Jobs are gone."""
         for run in list(self._vanished.get(key, {}).values()):
@@ -335,21 +259,13 @@ class Reconciler:
         for run in desired.removable(observed, observed.spec, committed, now):
             await self._cluster.delete_job(observed.namespace, run.name, run.uid)
             _log.info("deleted recorded Job %s/%s", observed.namespace, run.name)
-        await self._clean_up_requests(observed, now)
+        await self._job_runs.clean_up(observed, now)
         ages = [
             (run.due_time + desired.CLEANUP_AGE - now).total_seconds()
             for run in observed.runs
             if run.finished and now < run.due_time + desired.CLEANUP_AGE
         ]
         return min(ages, default=None)
-
-    async def _clean_up_requests(self, observed: Observed, now: datetime) -> None:
-        runs = {run.name for run in observed.runs}
-        for request in observed.requests:
-            told = request.body.get("status") or {}
-            ended = told.get("endTime")
-            if ended and told.get("run") not in runs and now > parse_rfc3339(ended) + _REQUEST_AGE:
-                await self._cluster.delete_job_run(observed.namespace, request.name, request.uid)
 
     def _committed(self, observed: Observed, run: Run) -> bool:
         return run.finished and self._recorder.is_committed(names.execution_id(observed.uid, run.name))
@@ -368,7 +284,7 @@ class Reconciler:
             if not requests.answered(request):
                 message = f"scheduledJob: there is no ScheduledJob {key[1]} in {key[0]}: create it, and this runs"
                 told = jobrun_status.refused(request, requests.UNKNOWN_JOB, message, self._clock())
-                await self._write_request(request, told)
+                await self._job_runs.write(request, told)
         uid = self._uids.get(key)
         if uid is not None and not self._watch.jobs_of(*key):
             # The row is needed until the last of its Jobs is told of.
@@ -380,17 +296,6 @@ class Reconciler:
         self._rows.pop(uid, None)
         self._applied.pop(uid, None)
         self._tried.pop(uid, None)
-
-
-def _deleted(request: Request, now: datetime) -> Outcome:
-    """The run of a request whose Job is gone without a verdict."""
-    return Outcome(
-        status=Verdict.CANCELLED,
-        reason=Reason.JOB_DELETED,
-        message="its Job was deleted by hand",
-        start_time=request.created,
-        end_time=max(now, request.created),
-    )
 
 
 def _until(moment: str | None, now: datetime) -> float | None:

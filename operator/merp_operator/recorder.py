@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -22,6 +22,7 @@ from merp_records.rows import ExecutionRecord, JobRecord
 # One transaction for what came within this time: a commit costs a disk's flush.
 _BATCH_SECONDS: Final = 0.1
 _BATCH_SIZE: Final = 200
+_PURGE_BATCH: Final = 500
 _FIRST_DELAY: Final = 0.5
 _MAX_DELAY: Final = 30.0
 
@@ -92,6 +93,11 @@ class Recorder:
 
         await self._until_done("close records", lambda: run_in_transaction(self._engine, work))
 
+    async def purge(self) -> int:
+        """Delete records older than their job keeps them. Returns how many."""
+        await self.ready.wait()
+        return await self._until_done("purge records", lambda: self._purge(datetime.now(UTC)))
+
     async def run(self) -> None:
         """Bring the schema up to date, then write until cancelled."""
         await self._until_done("migrate the database", lambda: migrations.upgrade(self._engine))
@@ -161,6 +167,23 @@ class Recorder:
                 del self._deleted[key]
         metrics.RECORDS_PENDING.set(len(self._executions))
         self._on_committed({executions[key].job_id for key in result.executions})
+
+    def _purge(self, now: datetime) -> int:
+        with self._engine.connect() as connection:
+            kept = queries.retentions(connection)
+        deleted = 0
+        for job_id, days in kept.items():
+            before = now - timedelta(days=days)
+
+            def work(connection: Connection, job_id: str = job_id, before: datetime = before) -> int:
+                return writes.purge_executions(connection, before, _PURGE_BATCH, job_id=job_id)
+
+            # In small transactions: a long one would hold up who writes.
+            while (count := run_in_transaction(self._engine, work)) > 0:
+                deleted += count
+                if count < _PURGE_BATCH:
+                    break
+        return deleted
 
     def _read_open(self) -> list[queries.Execution]:
         with self._engine.connect() as connection:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from merp_crds import names
 from merp_crds.common import parse_rfc3339
-from merp_crds.reasons import Trigger
+from merp_crds.reasons import ConditionType, Trigger
 from merp_crds.scheduledjob import Dependency, History, ScheduledJobSpec, Window
 from merp_operator import desired
 from merp_operator.observe import Json, Observed, Run
@@ -18,6 +18,8 @@ def job_record(observed: Observed, defaults: desired.Defaults, status: Json) -> 
     spec = observed.spec or ScheduledJobSpec()
     timing = spec.schedule
     next_run = status.get("nextRunTime")
+    conditions = status.get("conditions") or []
+    paused = any(entry["type"] == ConditionType.PAUSED and entry["status"] == "True" for entry in conditions)
     return JobRecord(
         id=observed.uid,
         namespace=observed.namespace,
@@ -33,7 +35,7 @@ def job_record(observed: Observed, defaults: desired.Defaults, status: Json) -> 
         time_zone=desired.zone(spec, defaults),
         args=None if spec.task is None else spec.task.args,
         kwargs=None if spec.task is None else spec.task.kwargs,
-        status="paused" if desired.paused(observed) else "active",
+        status="paused" if paused else "active",
         next_run_time=None if next_run is None else parse_rfc3339(next_run),
         description=spec.description,
         priority=spec.priority.value,
@@ -56,7 +58,7 @@ def execution_record(*, job_id: str, namespace: str, job_name: str, run: Run, ou
         end_time=outcome.end_time,
         due_time=run.due_time,
         reason=outcome.reason if outcome.ended else None,
-        reason_params={"message": outcome.message} if outcome.ended else None,
+        reason_params=_reason_parameters(outcome),
         result=outcome.result,
         error=outcome.error,
         attempts=outcome.attempts,
@@ -105,6 +107,12 @@ def job_type(spec: ScheduledJobSpec) -> str:
 def created_by(item: Json) -> str:
     """Who created an object, as the gateway wrote it; `unknown` where nobody did."""
     return str((item["metadata"].get("annotations") or {}).get(names.ANNOTATION_CREATED_BY) or "unknown")
+
+
+def _reason_parameters(outcome: Outcome) -> Json | None:
+    if not outcome.ended:
+        return None
+    return {"message": outcome.message} | ({"truncated": True} if outcome.truncated else {})
 
 
 def _dependency(entry: Dependency) -> DependencyRecord:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from merp_crds import names, schedule
+from merp_crds import schedule
 from merp_crds.common import Condition, parse_rfc3339
 from merp_crds.reasons import ConditionReason, ConditionType, Reason, RunState, Trigger, Verdict
 from merp_crds.scheduledjob import (
@@ -17,7 +17,7 @@ from merp_crds.scheduledjob import (
     ScheduledJobStatus,
     VerdictEntry,
 )
-from merp_operator import desired
+from merp_operator import desired, pause
 from merp_operator.definition import Problem
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
@@ -130,7 +130,7 @@ def _next_run_time(
     observed: Observed, problem: Problem | None, defaults: desired.Defaults, now: datetime
 ) -> datetime | None:
     spec = observed.spec
-    if spec is None or spec.schedule is None or problem is not None or desired.paused(observed):
+    if spec is None or spec.schedule is None or problem is not None or pause.in_force(observed, now) is not None:
         return None
     return schedule.next_due(spec.schedule, defaults.time_zone, now)
 
@@ -170,7 +170,7 @@ def _conditions(
     found = {entry.type: entry for entry in before.conditions}
     wanted = [
         _ready(problem),
-        _paused(observed),
+        _paused(observed, now),
         _waiting(active),
         _last_run(recent),
     ]
@@ -194,13 +194,11 @@ def _ready(problem: Problem | None) -> _Wanted:
     return ConditionType.READY, "False", problem.reason.value, problem.message
 
 
-def _paused(observed: Observed) -> _Wanted:
-    if observed.spec is not None and observed.spec.suspend:
-        return ConditionType.PAUSED, "True", ConditionReason.SUSPENDED.value, "spec.suspend is true"
-    if desired.paused(observed):
-        text = observed.annotations[names.ANNOTATION_PAUSED]
-        return ConditionType.PAUSED, "True", ConditionReason.PAUSED_BY_ANNOTATION.value, text
-    return ConditionType.PAUSED, "False", ConditionReason.NOT_PAUSED.value, "runs become due"
+def _paused(observed: Observed, now: datetime) -> _Wanted:
+    found = pause.in_force(observed, now)
+    if found is None:
+        return ConditionType.PAUSED, "False", ConditionReason.NOT_PAUSED.value, "runs become due"
+    return ConditionType.PAUSED, "True", found.reason.value, found.message
 
 
 def _waiting(active: list[RunEntry]) -> _Wanted:

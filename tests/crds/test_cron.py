@@ -56,6 +56,9 @@ def series(expression: str, zone: str, start: str, count: int) -> list[str]:
             "5/30 * * * *", "UTC", "2026-11-25T00:00:00Z", ["2026-11-25T00:05Z", "2026-11-25T00:35Z"], id="n-step"
         ),
         pytest.param("@monthly", "Asia/Shanghai", "2026-11-25T00:00:00Z", ["2026-11-30T16:00Z"], id="descriptor"),
+        pytest.param(
+            "0 0 30 12 *", "Pacific/Apia", "2011-12-29T12:00:00Z", ["2012-12-29T10:00Z"], id="a-day-that-was-left-out"
+        ),
         pytest.param("0 0 29 2 *", "UTC", "2026-11-25T00:00:00Z", ["2028-02-29T00:00Z"], id="leap-day"),
         pytest.param("0 0 31 2 *", "UTC", "2026-11-25T00:00:00Z", [], id="never"),
         pytest.param(", * * * *", "UTC", "2026-11-25T00:00:00Z", [], id="only-a-comma-never"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NewType, Optional, Union
 import pytest
 
 from merp_runner import Context, ParameterError, TaskDefinitionError
-from merp_runner.context import due_time_in_name, due_time_of
+from merp_runner.context import context_of, due_time_in_name, due_time_of
 from merp_runner.parameters import bind, signature_of
 from merp_runner.tasks import Registry
 
@@ -271,3 +271,15 @@ def test_due_time_in_a_name(run_name: str, job_name: str, expected: datetime | N
 def test_due_time_is_the_pods_creation_where_it_is_known() -> None:
     moment = due_time_of("", "nightly-r-0123456789", "nightly", "2026-12-01T00:00:01Z", STARTED)
     assert moment == (datetime(2026, 12, 1, 0, 0, 1, tzinfo=UTC), "pod")
+
+
+@pytest.mark.parametrize(
+    ("environment", "run_name", "key"),
+    [
+        pytest.param({"MERP_RUN_NAME": "nightly-1", "MERP_NAMESPACE": "erp"}, "nightly-1", "erp/nightly-1", id="pod"),
+        pytest.param({}, "local-1796083200", "local-1796083200", id="laptop"),
+    ],
+)
+def test_idempotency_key(environment: dict[str, str], run_name: str, key: str) -> None:
+    context = context_of(datetime(2026, 12, 1, tzinfo=UTC), "UTC", environment, lambda done, total, message: None)
+    assert (context.run_name, context.idempotency_key) == (run_name, key)

@@ -29,7 +29,7 @@ def observed(
 def rendered(body: Json, defaults: Defaults = DEFAULTS) -> Json:
     seen = observed(body)
     assert seen.spec is not None
-    wanted = desired.cron_job(seen, seen.spec, defaults)
+    wanted = desired.cron_job(seen, seen.spec, defaults, NOW)
     assert wanted is not None
     return wanted
 

@@ -123,7 +123,8 @@ def context_of(
     report_progress: Callable[[Number, Number | None, str], None],
 ) -> Context:
     """The context of a run with this due time, in the environment that the operator gave its pod."""
-    run_name = environment.get("MERP_RUN_NAME", "")
+    # On a laptop there is no Job; the key must differ from run to run all the same.
+    run_name = environment.get("MERP_RUN_NAME") or f"local-{due_time.timestamp():.0f}"
     namespace = environment.get("MERP_NAMESPACE", "")
     attempt = environment.get("MERP_ATTEMPT", "")
     return Context(
@@ -132,7 +133,7 @@ def context_of(
         time_zone=time_zone,
         run_name=run_name,
         job_name=environment.get("MERP_SCHEDULED_JOB", ""),
-        idempotency_key=f"{namespace}/{run_name}",
+        idempotency_key=f"{namespace}/{run_name}" if namespace else run_name,
         namespace=namespace,
         pod_name=environment.get("MERP_POD_NAME", ""),
         attempt=int(attempt) if re.fullmatch(r"[0-9]{1,6}", attempt) else None,

@@ -23,6 +23,7 @@ from merp_runner.parameters import bind, signature_of
 from merp_runner.request import Request
 from merp_runner.stop import Stop, Stopped
 from merp_runner.tasks import REGISTRY, Task
+from merp_runner.times import format_moment
 
 RETURNED = 0
 RAISED = 1
@@ -210,7 +211,7 @@ def _facts(context: Context) -> dict[str, Any]:
     return {
         "run_name": context.run_name,
         "job_name": context.job_name,
-        "due_time": context.due_time,
+        "due_time": format_moment(context.due_time),
         "business_date": context.business_date,
         "time_zone": context.time_zone,
     }

@@ -3,12 +3,12 @@
 import os
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
-
-from sqlalchemy import Connection, create_engine, select
+from typing import TYPE_CHECKING, Any, Final
 
 from merp_runner import Context, ParameterError, task
-from merp_tasks.stock import BOOK, COUNT, load_example
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 # With `detailed` the result lists the differences; a termination message holds about this many.
 _MAX_LINES: Final = 20
@@ -53,6 +53,11 @@ def inventory_check(
         raise ValueError("ERP_DATABASE_URL is not set: give the job's template an env entry with the database's URL")
     if tolerance_percent < 0:
         raise ParameterError(f"tolerance_percent: {tolerance_percent} is below 0")
+    # Here: it takes a quarter of a second, which every other task of the image would wait for too.
+    from sqlalchemy import create_engine
+
+    from merp_tasks.stock import load_example
+
     engine = create_engine(url)
     try:
         if os.environ.get("ERP_DEMO_DATA") == "true":
@@ -99,7 +104,11 @@ def summary(lines: list[Line], warehouse: str, tolerance_percent: Decimal, *, de
     return result
 
 
-def _read(connection: Connection, warehouse: str) -> list[Line]:
+def _read(connection: "Connection", warehouse: str) -> list[Line]:
+    from sqlalchemy import select  # here: as above
+
+    from merp_tasks.stock import BOOK, COUNT
+
     booked = select(BOOK.c.warehouse, BOOK.c.sku, BOOK.c.quantity, BOOK.c.unit_value)
     counted = select(COUNT.c.warehouse, COUNT.c.sku, COUNT.c.counted_quantity)
     if warehouse != "all":

@@ -55,8 +55,12 @@ class Binaries:
 
         return self._cache.entry("helm", key, build) / "helm"
 
-    def _program(self, name: str, flags: str) -> Path:
-        source = SOURCES / name
+    def from_source(self, name: str, source: Path) -> Path:
+        """A Go program of the tests, from the folder `source`."""
+        return self._program(name, PLAIN_FLAGS, source)
+
+    def _program(self, name: str, flags: str, source: Path | None = None) -> Path:
+        source = source or SOURCES / name
         texts = [file.read_bytes() for file in sorted(source.glob("*.go")) + sorted(source.glob("go.*"))]
         key = digest([name, flags, self._go_version, *texts])
 

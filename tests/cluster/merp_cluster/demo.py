@@ -147,7 +147,7 @@ def _tell(address: str, executions: list[dict[str, Any]], seconds: float) -> Non
     for entry in executions:
         print(f"{entry['job_id']}: {entry['status']}: {json.dumps(entry['result'], ensure_ascii=False)[:400]}")
     print()
-    print(f"REST     {address}/api/v1/jobs       (description: {address}/docs)")
+    print(f"REST     {address}/api/v1/jobs       (described by {address}/api/v1/openapi.json)")
     print("token    kubectl create token demo -n default")
     print('kubectl  eval "$(PYTHONPATH=tests/cluster python3 -m merp_cluster env)"')
     print(f"done in {seconds:.0f} s; `make down` ends it")

@@ -1,0 +1,56 @@
+"""Whether a ScheduledJob is paused, by whom, and until when. Pure."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from merp_crds import names
+from merp_crds.common import parse_rfc3339
+from merp_crds.reasons import ConditionReason
+from merp_operator.observe import Json, Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause that is in force; `until` is None where somebody has to end it."""
+
+    reason: ConditionReason
+    message: str
+    until: datetime | None = None
+
+
+def in_force(observed: Observed, now: datetime) -> Pause | None:
+    """The pause at `now`: the declared one, else the annotation's unless its `until` has passed."""
+    if observed.spec is not None and observed.spec.suspend:
+        return Pause(ConditionReason.SUSPENDED, "spec.suspend is true")
+    text = observed.annotations.get(names.ANNOTATION_PAUSED)
+    if text is None:
+        return None
+    told = _read(text)
+    until = _moment(told.get("until"))
+    if until is not None and until <= now:
+        return None
+    return Pause(ConditionReason.PAUSED_BY_ANNOTATION, _describe(told, text), until)
+
+
+def _read(text: str) -> Json:
+    """The annotation's object. `kubectl annotate … paused=true` is a pause too, with nothing more to say."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _moment(value: object) -> datetime | None:
+    try:
+        return parse_rfc3339(str(value)) if value else None
+    except ValueError:
+        # A moment that cannot be read must not end a pause: somebody has to.
+        return None
+
+
+def _describe(told: Json, text: str) -> str:
+    parts = [f"{word} {told[key]}" for key, word in (("by", "by"), ("until", "until")) if told.get(key)]
+    because = f": {told['reason']}" if told.get("reason") else ""
+    return f"paused {' '.join(parts)}{because}".strip() if parts or because else f"paused by annotation ({text[:100]})"
