@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     stop = verb("stop", _stop, "end one component")
     stop.add_argument("component")
     stop.add_argument("--kill", action="store_true", help="by SIGKILL, as a crash would")
-    verb("packages", _packages, "install the Debian packages that are missing")
+    verb("packages", _packages, "install the Debian packages that the tests need and that are missing")
     helm = verb("helm", _helm, "run helm, built if it is not there yet")
     helm.add_argument("arguments", nargs=argparse.REMAINDER)
     verb("demo", _demo, "the chart, an example by kubectl and one by REST, and their records")
@@ -144,7 +144,7 @@ def _start(arguments: argparse.Namespace) -> int:
 
 
 def _packages(_: argparse.Namespace) -> int:
-    packages.ensure(Cache(cache_root()).log("packages"))
+    packages.ensure(Cache(cache_root()).log("packages"), packages.REQUIRED_BY_TESTS)
     return 0
 
 

@@ -19,6 +19,8 @@ REQUIRED = (
     "runc",
     "util-linux",
 )
+# The tests of the records start a server of their own.
+REQUIRED_BY_TESTS = (*REQUIRED, "mariadb-server")
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\n# merp-cluster: installing containerd must not start the host's own containerd.\nexit 101\n"
 
@@ -28,12 +30,12 @@ def missing(names: tuple[str, ...] = REQUIRED) -> list[str]:
     return [name for name in names if not _installed(name)]
 
 
-def ensure(log: Path) -> None:
+def ensure(log: Path, names: tuple[str, ...] = REQUIRED) -> None:
     """Installs what is missing. ClusterError where this cannot work (not Debian, not root)."""
     if POLICY.is_file() and POLICY.read_text() == POLICY_TEXT:
         # An installation that was cut off left it; other packages' services must start again.
         POLICY.unlink()
-    absent = missing()
+    absent = missing(names)
     if not absent:
         return
     if not succeeds(["apt-get", "--version"]):
