@@ -7,6 +7,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
@@ -109,7 +110,7 @@ class Reconciler:
         self._made_anew(key, body["metadata"]["uid"])
         defaults = self._defaults()
         observed = await self._observe(key, body)
-        problem, error = await self._apply(observed, defaults)
+        observed, problem, error = await self._apply(observed, defaults)
         refusals = [] if problem is not None else await self._job_runs.answer(observed, defaults)
         await self._cluster_books(observed)
         judged = [Judged(run, outcome.judge(run)) for run in observed.runs]
@@ -128,45 +129,50 @@ class Reconciler:
 
     async def _observe(self, key: Key, body: Json) -> Observed:
         cron_job = self._watch.cron_jobs.get(*key)
-        if cron_job is None and body["metadata"]["uid"] not in self._applied:
-            # The cache holds only what carries our label; somebody else's CronJob of that name is not in it.
+        if cron_job is None:
+            # The cache holds only what carries our label, and may lag behind our own write.
             cron_job = await self._cluster.cron_job(*key)
         return observe.observe(body, cron_job, self._watch.jobs_of(*key), self._watch.requests_of(*key))
 
-    async def _apply(self, observed: Observed, defaults: Defaults) -> tuple[Problem | None, ApiError | None]:
-        """Make the CronJob what it should be. Returns what is wrong, and the error to try again for."""
+    async def _apply(self, observed: Observed, defaults: Defaults) -> tuple[Observed, Problem | None, ApiError | None]:
+        """Make the CronJob what it should be. Returns what is there now, what is wrong, and what to try again for."""
         problem = definition.problem(observed, defaults)
         if problem is None:
             assert observed.spec is not None, "a definition that cannot be read is a problem"
             try:
-                await self._apply_cron_job(observed, observed.spec, defaults)
+                cron_job = await self._apply_cron_job(observed, observed.spec, defaults)
+                # The runs made in this very look belong to it already.
+                return replace(observed, cron_job=cron_job), None, None
             except ApiError as error:
                 if error.status in _USER_ERRORS or _UNKNOWN_FIELD in error.message:
-                    return Problem(ConditionReason.INVALID_TEMPLATE, f"template: {error.message}"), None
+                    return observed, Problem(ConditionReason.INVALID_TEMPLATE, f"template: {error.message}"), None
                 if error.status == HTTPStatus.CONFLICT:
                     raise
-                return Problem(ConditionReason.CANNOT_APPLY, f"{error.message}; it is being tried again"), error
-        elif problem.reason is not ConditionReason.CRONJOB_EXISTS:
+                text = f"{error.message}; it is being tried again"
+                return observed, Problem(ConditionReason.CANNOT_APPLY, text), error
+        if problem.reason is not ConditionReason.CRONJOB_EXISTS:
             # What runs is what the object says; what it says now cannot run.
             await self._stop_cron_job(observed)
-        return problem, None
+        return observed, problem, None
 
-    async def _apply_cron_job(self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> None:
+    async def _apply_cron_job(self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> Json | None:
+        """The CronJob as it is after this look; None if there is none."""
         wanted = desired.cron_job(observed, spec, defaults, self._clock())
+        actual = observed.cron_job
         if wanted is None:
             await self._stop_cron_job(observed)
             await self._try_job(observed, spec, defaults)
-            return
-        actual = observed.cron_job
+            return actual
         if actual is not None and not desired.differs(wanted, actual):
-            return
+            return actual
         applied = self._applied.get(observed.uid)
         if actual is not None and applied == (wanted, actual["metadata"].get("generation")):
             # Kubernetes writes some values in another way than they were given: that is no drift.
-            return
+            return actual
         result = await self._cluster.apply_cron_job(wanted)
         self._applied[observed.uid] = (wanted, result["metadata"]["generation"])
         _log.info("applied CronJob %s/%s", observed.namespace, observed.name)
+        return result
 
     async def _stop_cron_job(self, observed: Observed) -> None:
         """No CronJob is wanted: it starts nothing more at once, and goes when its runs are over and recorded."""

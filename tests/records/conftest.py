@@ -73,7 +73,7 @@ def wait_until(what: Callable[[], object], seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(0.15)  # InnoDB renews its tables of transactions only for who has not looked for 0.1 s
 
 
 @pytest.fixture(scope="session")
