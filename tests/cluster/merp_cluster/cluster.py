@@ -154,9 +154,12 @@ class Cluster:
             for wave in sorted({component.wave for component in supervision.components}):
                 now = [component for component in supervision.components if component.wave == wave]
                 for component in now:
-                    if component.name not in stale:
+                    # One or the other: what was launched a moment ago is not in the cluster's network yet, so that a
+                    # second launch would take it for a stranger.
+                    if component.name in stale:
+                        supervision.launch(component)
+                    else:
                         supervision.revive(component)
-                    supervision.launch(component)
                 for component in now:
                     supervision.await_ready(component)
                     if component.name == "containerd":

@@ -86,8 +86,10 @@ class Supervision:
         wait_until(ready, READY_SECONDS, failed=lambda: late)
 
     def revive(self, component: Component) -> None:
-        """Starts a component anew that runs but does not answer (stopped by a signal, or deadlocked)."""
-        if self.current(component) and not holds_within(component.ready, REVIVE_SECONDS):
+        """Starts a component anew that has ended, or runs but does not answer (stopped by a signal, or deadlocked)."""
+        if not self.current(component):
+            self.launch(component)
+        elif not holds_within(component.ready, REVIVE_SECONDS):
             say(f"{component.name} runs but does not answer: starting it anew")
             self.stop(component, kill=True)
             self.launch(component)
