@@ -30,7 +30,8 @@ def in_force(observed: Observed, now: datetime) -> Pause | None:
     until = _moment(told.get("until"))
     if until is not None and until <= now:
         return None
-    return Pause(ConditionReason.PAUSED_BY_ANNOTATION, _describe(told, text), until)
+    # The annotation as it is: by that the gateway sees that the very pause it wrote is in force.
+    return Pause(ConditionReason.PAUSED_BY_ANNOTATION, text, until)
 
 
 def _read(text: str) -> Json:
@@ -48,9 +49,3 @@ def _moment(value: object) -> datetime | None:
     except ValueError:
         # A moment that cannot be read must not end a pause: somebody has to.
         return None
-
-
-def _describe(told: Json, text: str) -> str:
-    parts = [f"{word} {told[key]}" for key, word in (("by", "by"), ("until", "until")) if told.get(key)]
-    because = f": {told['reason']}" if told.get("reason") else ""
-    return f"paused {' '.join(parts)}{because}".strip() if parts or because else f"paused by annotation ({text[:100]})"

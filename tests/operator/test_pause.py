@@ -14,6 +14,7 @@ from merp_operator import observe, pause
 
 Json = dict[str, Any]
 SOON = rfc3339(NOW + timedelta(hours=1))
+BY_ANN = json.dumps({"by": "ann", "reason": "年末盘点"})
 BEFORE = rfc3339(NOW - timedelta(hours=1))
 
 
@@ -25,29 +26,27 @@ def annotated(text: str) -> Json:
     ("body", "expected"),
     [
         pytest.param(scheduled_job(), None, id="not-paused"),
-        pytest.param(scheduled_job(suspend=True), (ConditionReason.SUSPENDED, "spec.suspend is true"), id="declared"),
         pytest.param(
-            annotated(json.dumps({"by": "ann", "reason": "年末盘点"})),
-            (ConditionReason.PAUSED_BY_ANNOTATION, "paused by ann: 年末盘点"),
-            id="by-annotation",
+            scheduled_job(suspend=True), (ConditionReason.SUSPENDED, "spec.suspend is true", None), id="declared"
         ),
         pytest.param(
-            annotated(json.dumps({"by": "ann", "until": SOON})),
-            (ConditionReason.PAUSED_BY_ANNOTATION, f"paused by ann until {SOON}"),
+            annotated(BY_ANN), (ConditionReason.PAUSED_BY_ANNOTATION, BY_ANN, None), id="named-as-it-was-written"
+        ),
+        pytest.param(
+            annotated(json.dumps({"until": SOON})),
+            (ConditionReason.PAUSED_BY_ANNOTATION, json.dumps({"until": SOON}), NOW + timedelta(hours=1)),
             id="until-later",
         ),
         pytest.param(annotated(json.dumps({"until": BEFORE})), None, id="until-has-passed"),
         pytest.param(
-            annotated(json.dumps({"until": "tomorrow"})),
-            (ConditionReason.PAUSED_BY_ANNOTATION, "paused until tomorrow"),
+            annotated('{"until": "tomorrow"}'),
+            (ConditionReason.PAUSED_BY_ANNOTATION, '{"until": "tomorrow"}', None),
             id="until-that-cannot-be-read-does-not-end",
         ),
-        pytest.param(
-            annotated("true"), (ConditionReason.PAUSED_BY_ANNOTATION, "paused by annotation (true)"), id="no-object"
-        ),
-        pytest.param(annotated("{"), (ConditionReason.PAUSED_BY_ANNOTATION, "paused by annotation ({)"), id="no-json"),
+        pytest.param(annotated("true"), (ConditionReason.PAUSED_BY_ANNOTATION, "true", None), id="no-object"),
+        pytest.param(annotated("{"), (ConditionReason.PAUSED_BY_ANNOTATION, "{", None), id="no-json"),
     ],
 )
-def test_a_pause_in_force(body: Json, expected: tuple[ConditionReason, str] | None) -> None:
+def test_a_pause_in_force(body: Json, expected: tuple[ConditionReason, str, object] | None) -> None:
     found = pause.in_force(observe.observe(body, None, [], []), NOW)
-    assert (None if found is None else (found.reason, found.message)) == expected
+    assert (None if found is None else (found.reason, found.message, found.until)) == expected
