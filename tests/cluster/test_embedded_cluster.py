@@ -87,7 +87,10 @@ def _pids(cluster: Cluster) -> dict[str, int | None]:
 
 @pytest.fixture(scope="module")
 def before() -> dict[str, object]:
-    Cluster(NAME).down()
+    cluster = Cluster(NAME)
+    # Cutting `up` off is about its starting; what it would build first is there.
+    cluster.build()
+    cluster.down()
     return _host()
 
 

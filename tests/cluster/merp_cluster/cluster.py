@@ -56,15 +56,18 @@ class Cluster:
         """Makes and starts whatever is missing, from packages to a ready node; what runs well is left as it is."""
         _require_root()
         with self._exclusive():
-            packages.ensure(self._cache.log("packages"))
-            binaries = Binaries(self._cache)
-            programs = {"hyperkube": binaries.hyperkube(), "helm": binaries.helm()}
-            images = archives(self._cache, binaries)
+            programs, images = self._built()
             with _machine():
                 host.save()
                 layout = claim(self.name)
             self._prepare(layout, programs)
             self._start(layout, images)
+
+    def build(self) -> None:
+        """Makes what `up` starts, where the cache does not hold it: minutes on a machine that has nothing yet."""
+        _require_root()
+        with self._exclusive():
+            self._built()
 
     def down(self, *, keep_data: bool = False) -> None:
         """Ends every process of the cluster and leaves the host as it was. Nothing happens if it is not there."""
@@ -132,6 +135,13 @@ class Cluster:
     def inside(self, argv: list[str]) -> list[str]:
         """`argv` as a command that runs in the cluster's network."""
         return network.enter(self.layout, argv)
+
+    def _built(self) -> tuple[dict[str, Path], dict[str, Path]]:
+        """The programs and the images' archives."""
+        packages.ensure(self._cache.log("packages"))
+        binaries = Binaries(self._cache)
+        programs = {"hyperkube": binaries.hyperkube(), "helm": binaries.helm()}
+        return programs, archives(self._cache, binaries)
 
     def _prepare(self, layout: Layout, programs: dict[str, Path]) -> None:
         certificates.ensure(layout)
