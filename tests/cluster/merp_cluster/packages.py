@@ -6,7 +6,8 @@ from merp_cluster.commands import logged, output, succeeds
 from merp_cluster.errors import ClusterError
 from merp_cluster.progress import step
 
-# iptables and conntrack: kube-proxy calls them. buildah and debootstrap: the images.
+# iptables and conntrack: kube-proxy calls them. buildah and debootstrap: the images; netavark is only recommended by
+# buildah, which does not begin without it.
 REQUIRED = (
     "buildah",
     "conntrack",
@@ -15,6 +16,7 @@ REQUIRED = (
     "debootstrap",
     "iptables",
     "iproute2",
+    "netavark",
     "openssl",
     "runc",
     "util-linux",
