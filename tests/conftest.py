@@ -1,5 +1,6 @@
 """What every test on the cluster stands on: the cluster itself, the product's images in it, a namespace of its own."""
 
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,17 +31,29 @@ def images(cluster: Cluster) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def task_image(cluster: Cluster, images: dict[str, str]) -> str:
+    """The runner with the tests' own tasks."""
+    name = images["runner"].replace("/runner:", "/test-tasks:")
+    folder = ROOT / "tests" / "job_images" / "tasks"
+    command = ["buildah", "bud", "--quiet", "--layers", "--build-arg", f"RUNNER={images['runner']}"]
+    done = subprocess.run([*command, "-t", name, str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    cluster.load([name])
+    return name
+
+
+@pytest.fixture(scope="session")
 def definitions(cluster: Cluster) -> None:
     """The custom resources, as committed."""
-    # Forced: the chart's copy may have been there before, and it is the same.
-    cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / "scheduledjob.yaml"))
-    cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / "jobrun.yaml"))
+    kinds = ("scheduledjob", "jobrun", "businesscalendar")
+    for kind in kinds:
+        # Forced: the chart's copy may have been there before, and it is the same.
+        cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / f"{kind}.yaml"))
     cluster.api.kubectl(
         "wait",
         "--for=condition=Established",
         "--timeout=30s",
-        "crd/scheduledjobs.scheduler.merp.io",
-        "crd/jobruns.scheduler.merp.io",
+        *(f"crd/{kind}s.scheduler.merp.io" for kind in kinds),
     )
 
 

@@ -191,7 +191,7 @@ def _next_run_time(job: Json, default_zone: str, now: datetime) -> datetime | No
         if timing.calendar is not None:
             # Which days count is not written here.
             return None
-        return schedule.next_due(timing, default_zone, now)
+        return schedule.next_due(timing, now, default_zone=default_zone)
     except (ValidationError, ValueError):
         # Written by kubectl, and the operator is about to say what is wrong with it.
         return None

@@ -97,6 +97,16 @@ class Cron:
         found = _Search(self, int(moment.timestamp() // 1) + 1).run()
         return None if found is None else datetime.fromtimestamp(found, UTC)
 
+    def matches_day(self, day: date) -> bool:
+        """Whether a local date matches in month, day-of-month and day-of-week."""
+        return day.month in self.month.values and self.matches_in_month(day)
+
+    def matches_in_month(self, day: date) -> bool:
+        """Whether the two day fields match; where both are restricted, either is enough."""
+        of_month = day.day in self.day.values
+        of_week = day.isoweekday() % 7 in self.weekday.values
+        return (of_month and of_week) if self.day.star or self.weekday.star else (of_month or of_week)
+
 
 def _split(expression: str) -> list[str]:
     if "TZ" in expression:
@@ -249,7 +259,7 @@ class _Search:
         return True
 
     def _day(self) -> bool:
-        while not self._day_matches(local := self._local()):
+        while not self.cron.matches_in_month(local := self._local()):
             if not self.settled:
                 self.settled = True
                 self.now = self._instant(local.date(), 0)
@@ -294,12 +304,6 @@ class _Search:
             if self._local().second == 0:
                 return False
         return True
-
-    def _day_matches(self, local: datetime) -> bool:
-        cron = self.cron
-        day = local.day in cron.day.values
-        weekday = local.isoweekday() % 7 in cron.weekday.values
-        return (day and weekday) if cron.day.star or cron.weekday.star else (day or weekday)
 
     def _instant(self, day: date, seconds: int) -> int:
         """The instant of a local time, as Go's time.Date chooses it where there are two or none."""

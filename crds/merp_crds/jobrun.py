@@ -9,6 +9,9 @@ from merp_crds.common import LABEL_LENGTH, AnyJson, Condition, Model, ObjectName
 from merp_crds.reasons import Reason, RunState, Verdict
 from merp_crds.scheduledjob import ConcurrencyPolicy, rule, rules
 
+# What one backfill may run at a time, which is also how many names its status lists.
+MAX_PARALLEL: Final = 100
+
 
 class BackfillOnly(StrEnum):
     """Which due times of the range are run."""
@@ -27,9 +30,18 @@ class Backfill(Model):
         Field(default=BackfillOnly.MISSING, description="Missing (the default): those without a success; or All."),
     ]
     max_parallel: Annotated[
-        int, Field(default=1, ge=1, le=100, description="How many of its runs at a time. Default: 1.")
+        int,
+        Field(
+            default=1,
+            ge=1,
+            le=MAX_PARALLEL,
+            description="How many of its runs at a time, where the overlap policy is Allow; else one. Default: 1.",
+        ),
     ]
-    dry_run: Annotated[bool, Field(default=False, description="true: only count, in status.planned. Default: false.")]
+    dry_run: Annotated[
+        bool,
+        Field(default=False, description="true: only count, in status.planned and status.passedOver. Default: false."),
+    ]
 
 
 class JobRunSpec(Model):
@@ -52,11 +64,19 @@ class JobRunSpec(Model):
     ]
     due_time: Annotated[
         Time | None,
-        Field(default=None, description="The moment that the run stands for, RFC 3339. Default: its creation."),
+        Field(
+            default=None,
+            description="The moment that the run stands for, RFC 3339; also one to come, and it runs at once. "
+            "Default: its creation.",
+        ),
     ]
     run: Annotated[
         str | None,
-        Field(default=None, max_length=LABEL_LENGTH, description="Name of an earlier run to run again."),
+        Field(
+            default=None,
+            max_length=LABEL_LENGTH,
+            description="Name of an earlier run to run again, for its due time and with its parameters.",
+        ),
     ]
     backfill: Annotated[Backfill | None, Field(default=None, description="Run a past range instead of one run.")]
     concurrency_policy: Annotated[
@@ -90,7 +110,8 @@ class JobRunStatus(Model):
             default_factory=list,
             max_length=8,
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-            description="Accepted: the run exists. Succeeded: how it ended.",
+            description="Accepted: the run exists, or the backfill goes on. Waiting: what a backfill waits for. "
+            "Stopped: why a backfill starts nothing more. Succeeded: how it ended.",
         ),
     ]
     run: Annotated[
@@ -104,5 +125,21 @@ class JobRunStatus(Model):
     message: Annotated[str | None, Field(default=None, max_length=1024, description="The same for people.")]
     start_time: Annotated[Time | None, Field(default=None, description="When it was released, UTC.")]
     end_time: Annotated[Time | None, Field(default=None, description="When it ended, UTC.")]
-    planned: Annotated[int | None, Field(default=None, ge=0, description="Due times that the backfill has.")]
-    finished: Annotated[int | None, Field(default=None, ge=0, description="Of these, how many have a verdict.")]
+    planned: Annotated[int | None, Field(default=None, ge=0, description="Due times in the backfill's range.")]
+    passed_over: Annotated[
+        int | None,
+        Field(default=None, ge=0, description="Of these, how many needed no run: only Missing was asked for."),
+    ]
+    started: Annotated[int | None, Field(default=None, ge=0, description="Of these, how many were given a run.")]
+    finished: Annotated[int | None, Field(default=None, ge=0, description="Runs of it that have a verdict.")]
+    succeeded: Annotated[int | None, Field(default=None, ge=0, description="Of these, how many succeeded.")]
+    failed: Annotated[int | None, Field(default=None, ge=0, description="Of these, how many ended in another way.")]
+    until: Annotated[
+        Time | None, Field(default=None, description="Due times up to here are started or passed over, UTC.")
+    ]
+    active: Annotated[
+        list[Annotated[str, Field(max_length=LABEL_LENGTH)]],
+        Field(
+            default_factory=list, max_length=MAX_PARALLEL, description="Runs of the backfill that are not counted yet."
+        ),
+    ]

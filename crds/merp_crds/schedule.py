@@ -1,55 +1,81 @@
 """What a schedule means: its due times, its words, and the cron expression that the native clock can carry of it."""
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from merp_crds.common import rfc3339
-from merp_crds.cron import Cron
-from merp_crds.scheduledjob import Schedule
-from merp_crds.zones import find_zone
+from merp_crds.remarks import warnings
+from merp_crds.scheduledjob import Dst, Schedule, ScheduledJobSpec
+from merp_crds.timetable import Timetable, check
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+if TYPE_CHECKING:
+    from merp_crds.businesscalendar import WorkingDays
+
+__all__ = ["Timetable", "check", "describe", "due_times", "native_cron", "never_fires", "next_due", "warnings"]
+
 _MINUTE: Final = 60
 _HOUR: Final = 3600
 # The zone that has no clock changes: what an interval in seconds is counted in.
 INTERVAL_ZONE: Final = "Etc/UTC"
+_BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 
 
-def check(schedule: Schedule, default_zone: str) -> None:
-    """Raises ValueError that begins with the field's name and says the remedy."""
-    zone = schedule.time_zone or default_zone
-    find_zone(zone)
-    if schedule.cron is not None:
-        Cron.parse(schedule.cron, zone)
-    if schedule.start_at and schedule.end_at and schedule.end_at < schedule.start_at:
-        raise ValueError("endAt: is before startAt: no run would ever be due")
+def due_times(
+    spec: ScheduledJobSpec | Schedule | Mapping[str, Any],
+    start: datetime,
+    end: datetime,
+    *,
+    default_zone: str = "UTC",
+    working_days: "WorkingDays | None" = None,
+) -> Iterator[datetime]:
+    """The due times in (start, end], in UTC, oldest first; none without a schedule.
+
+    `spec` is the spec of a ScheduledJob, or its schedule. Raises ValueError as check() and Timetable.of() do.
+    """
+    schedule = _schedule(spec)
+    return iter(()) if schedule is None else Timetable.of(schedule, default_zone, working_days).between(start, end)
 
 
-def next_due(schedule: Schedule, default_zone: str, after: datetime) -> datetime | None:
-    """The first due time strictly after `after`, in UTC; None if there is none."""
-    start = after
-    if schedule.start_at is not None and schedule.start_at > after:
-        # A due time equal to startAt counts.
-        start = schedule.start_at.astimezone(UTC) - timedelta(microseconds=1)
-    due = _next(schedule, default_zone, start)
-    if due is None or (schedule.end_at is not None and due > schedule.end_at):
-        return None
-    return due
+def next_due(
+    spec: ScheduledJobSpec | Schedule | Mapping[str, Any],
+    after: datetime,
+    *,
+    default_zone: str = "UTC",
+    working_days: "WorkingDays | None" = None,
+) -> datetime | None:
+    """The first due time strictly after `after`, in UTC; None if there is none. Raises as due_times()."""
+    schedule = _schedule(spec)
+    return None if schedule is None else Timetable.of(schedule, default_zone, working_days).after(after)
 
 
-def due_times(schedule: Schedule, default_zone: str, start: datetime, end: datetime) -> Iterator[datetime]:
-    """The due times in (start, end], in UTC, oldest first."""
-    moment: datetime | None = start
-    while moment is not None:
-        moment = next_due(schedule, default_zone, moment)
-        if moment is None or moment > end:
-            return
-        yield moment
+def never_fires(
+    schedule: Schedule, default_zone: str, after: datetime, working_days: "WorkingDays | None" = None
+) -> bool:
+    """Whether the schedule has no due time at all, for a job that exists since `after`.
+
+    True for 30 February, for startAt and endAt without a due time between them, and with `working_days` for a schedule
+    that is due on days off alone. One that has ended has had its due times. Raises ValueError as check() does.
+    """
+    if schedule.at is not None and working_days is None:
+        return False
+    update: dict[str, Any] = {} if working_days is not None else {"calendar": None}
+    if schedule.end_at is not None and schedule.start_at is None and schedule.end_at <= after:
+        # It ended before the job was made: only the expression is left to be judged.
+        update["end_at"] = None
+    # What begins at a moment of its own is looked at from there, be it past or not.
+    start = after if schedule.start_at is None and schedule.at is None else _BEGINNING
+    return Timetable.of(schedule.model_copy(update=update), default_zone, working_days).after(start) is None
 
 
 def native_cron(schedule: Schedule, default_zone: str) -> tuple[str, str] | None:
-    """The expression and the zone of the CronJob that means the same, or None if no CronJob can."""
+    """The expression and the zone of the CronJob that means the same, or None if no CronJob can.
+
+    It knows nothing of startAt and endAt: they say when that CronJob exists.
+    """
+    if schedule.calendar is not None or schedule.dst is Dst.ONCE:
+        # No CronJob knows days off, nor a clock change's hour once.
+        return None
     if schedule.cron is not None:
         return schedule.cron, schedule.time_zone or default_zone
     seconds = schedule.interval_seconds
@@ -76,13 +102,11 @@ def describe(schedule: Schedule | None) -> str:
     return f"at {rfc3339(schedule.at)}"
 
 
-def _next(schedule: Schedule, default_zone: str, after: datetime) -> datetime | None:
-    if schedule.cron is not None:
-        return Cron.parse(schedule.cron, schedule.time_zone or default_zone).after(after)
-    if schedule.interval_seconds is not None:
-        origin = schedule.start_at or _EPOCH
-        step = timedelta(seconds=schedule.interval_seconds)
-        passed = max(-1, (after - origin) // step)
-        return (origin + (passed + 1) * step).astimezone(UTC)
-    assert schedule.at is not None, "the schema asks for one of three"
-    return schedule.at.astimezone(UTC) if schedule.at > after else None
+def _schedule(spec: ScheduledJobSpec | Schedule | Mapping[str, Any]) -> Schedule | None:
+    if isinstance(spec, Schedule):
+        return spec
+    if isinstance(spec, ScheduledJobSpec):
+        return spec.schedule
+    if any(name in spec for name in ("cron", "intervalSeconds", "at")):
+        return Schedule.model_validate(spec)
+    return ScheduledJobSpec.model_validate(spec).schedule

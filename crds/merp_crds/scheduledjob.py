@@ -580,6 +580,7 @@ class Unrecorded(Model):
     count: Annotated[int, Field(ge=1, description="How many due times there are in it.")]
     verdict: Annotated[Verdict, Field(description="How they ended.")]
     reason: Annotated[Reason, Field(description="Why.")]
+    at: Annotated[Time, Field(description="When that was decided, UTC.")]
 
 
 class Opened(Model):

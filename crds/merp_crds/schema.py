@@ -5,11 +5,19 @@ has all of the former, so it is rewritten node by node.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from merp_crds import jobrun, scheduledjob
-from merp_crds.common import Model
-from merp_crds.names import GROUP, JOB_RUNS, MAX_NAME_LENGTH, RESERVED_NAMES, SCHEDULED_JOBS, VERSION
+from merp_crds import businesscalendar, jobrun, scheduledjob
+from merp_crds.common import LABEL_LENGTH, Model
+from merp_crds.names import (
+    BUSINESS_CALENDARS,
+    GROUP,
+    JOB_RUNS,
+    MAX_NAME_LENGTH,
+    RESERVED_NAMES,
+    SCHEDULED_JOBS,
+    VERSION,
+)
 
 Json = dict[str, Any]
 
@@ -53,6 +61,7 @@ class Kind:
     columns: tuple[Column, ...]
     name_rules: list[dict[str, str]] = field(default_factory=list)
     selectable: tuple[str, ...] = ()
+    scope: Literal["Namespaced", "Cluster"] = "Namespaced"
 
 
 def _condition(kind: str) -> str:
@@ -126,7 +135,39 @@ JOB_RUN: Final = Kind(
     ),
 )
 
-KINDS: Final = (SCHEDULED_JOB, JOB_RUN)
+BUSINESS_CALENDAR: Final = Kind(
+    kind="BusinessCalendar",
+    plural=BUSINESS_CALENDARS,
+    short_name="bc",
+    description="The working days of a country or a company, and up to which day they are known.",
+    spec=businesscalendar.BusinessCalendarSpec,
+    status=businesscalendar.BusinessCalendarStatus,
+    spec_rules=businesscalendar.SPEC_RULES,
+    scope="Cluster",
+    name_rules=[
+        scheduledjob.rule(
+            f"self.metadata.name.size() <= {LABEL_LENGTH} && "
+            "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            f"metadata.name has lower-case letters, digits and hyphens only, at most {LABEL_LENGTH}: "
+            "schedule.calendar names it",
+        ),
+    ],
+    columns=(
+        Column("Built-In", ".spec.builtIn", description="Country whose public holidays count."),
+        # Not of type date: kubectl prints a date's age.
+        Column("Valid Through", ".status.validThrough", description="Last day that it knows."),
+        Column("Ready", _condition("Ready"), description="Whether the definition is good."),
+        _AGE,
+        Column(
+            "Message",
+            '.status.conditions[?(@.type=="Ready")].message',
+            priority=1,
+            description="What is wrong with the definition, or that it ends.",
+        ),
+    ),
+)
+
+KINDS: Final = (SCHEDULED_JOB, JOB_RUN, BUSINESS_CALENDAR)
 
 
 def definition(kind: Kind) -> Json:
@@ -153,7 +194,7 @@ def definition(kind: Kind) -> Json:
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{kind.plural}.{GROUP}"},
-        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [version]},
+        "spec": {"group": GROUP, "names": names, "scope": kind.scope, "versions": [version]},
     }
 
 

@@ -14,6 +14,8 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
+from merp_kube.serverclock import ServerClock
+
 Json = dict[str, Any]
 
 MERGE_PATCH: Final = "application/merge-patch+json"
@@ -80,6 +82,8 @@ class Client:
         self._configuration = configuration
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        # Of the server that answered last.
+        self.clock = ServerClock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -165,6 +169,7 @@ class Client:
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         headers = await self._authorization(token)
         headers |= {"Accept": "application/json", "Content-Type": content_type}
+        sent = self.clock.local()
         try:
             async with self.session.request(
                 method,
@@ -176,6 +181,7 @@ class Client:
                 # A redirect would carry the token to wherever it points.
                 allow_redirects=False,
             ) as response:
+                self.clock.heard(response.headers.get("Date", ""), sent, self.clock.local())
                 if response.status >= HTTPStatus.MULTIPLE_CHOICES:
                     raise ApiError(response.status, _status_object(await response.text()), _retry_after(response))
                 yield response

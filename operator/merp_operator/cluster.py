@@ -4,17 +4,24 @@ Every write is a create with a deterministic name, a server-side apply, or carri
 a stale operator still had in flight changes nothing.
 """
 
+import json
+from collections.abc import Iterable
+from datetime import datetime
 from http import HTTPStatus
 from typing import Final
 
 from merp_crds import names
+from merp_crds.common import rfc3339
 from merp_kube import paths
-from merp_kube.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, ApiError, Client
+from merp_kube.client import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, PAGE_SIZE, ApiError, Client
 from merp_kube.paths import Resource
 from merp_operator.observe import Json
 
 _APPLY: Final = {"fieldManager": names.FIELD_MANAGER_OPERATOR, "force": "true", "fieldValidation": "Strict"}
 _CREATE: Final = {"fieldManager": names.FIELD_MANAGER_OPERATOR, "fieldValidation": "Strict"}
+_REFUSALS: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+)
 # Named explicitly: the API's default for Jobs leaves their pods behind.
 _BACKGROUND: Final = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
 
@@ -43,25 +50,44 @@ class Cluster:
         path = paths.CRON_JOB.at(metadata["namespace"], metadata["name"])
         return await self._client.call("PATCH", path, query=_APPLY, body=cron_job, content_type=APPLY_PATCH)
 
-    async def suspend_cron_job(self, cron_job: Json) -> None:
-        """Let the native clock start nothing more. Raises ApiError 409 if the CronJob has changed."""
+    async def suspend_cron_job(self, cron_job: Json) -> Json:
+        """Let the native clock start nothing more. Returns the CronJob as it is now; raises ApiError 409 if it has
+        changed."""
         metadata = cron_job["metadata"]
         body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "spec": {"suspend": True}}
         path = paths.CRON_JOB.at(metadata["namespace"], metadata["name"])
         query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}
-        await self._client.call("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
+        return await self._client.call("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
 
     async def delete_cron_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete the CronJob if it is still that one."""
         await self._delete(paths.CRON_JOB, namespace, name, uid)
 
-    async def list_in_cron_job(self, cron_job: Json, references: list[Json]) -> None:
-        """Add runs to the native controller's list of active ones."""
+    async def keep_books(self, cron_job: Json, active: Iterable[Json], last_schedule_time: datetime | None) -> Json:
+        """Add to the native controller's books: unfinished runs, and the newest due time that is done.
+
+        Returns the CronJob as it is now. Raises ApiError 409 if it has changed.
+        """
         metadata = cron_job["metadata"]
-        active = [*((cron_job.get("status") or {}).get("active") or []), *references]
-        body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": {"active": active}}
+        listed = [*((cron_job.get("status") or {}).get("active") or []), *active]
+        told: Json = {"active": listed} if listed else {}
+        if last_schedule_time is not None:
+            told["lastScheduleTime"] = rfc3339(last_schedule_time)
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": told}
         path = paths.CRON_JOB.at(metadata["namespace"], metadata["name"], "status")
-        await self._client.call("PATCH", path, body=body, content_type=MERGE_PATCH)
+        return await self._client.call("PATCH", path, body=body, content_type=MERGE_PATCH)
+
+    async def jobs_of(self, namespace: str, uid: str) -> list[Json]:
+        """The live Jobs of the ScheduledJob with that UID."""
+        items: list[Json] = []
+        query = {"labelSelector": f"{names.LABEL_SCHEDULED_JOB_UID}={uid}", "limit": str(PAGE_SIZE)}
+        while True:
+            page = await self._client.call("GET", paths.JOB.of(namespace), query=query)
+            items += page["items"]
+            token = page["metadata"].get("continue")
+            if not token:
+                return items
+            query |= {"continue": token}
 
     async def create_job(self, job: Json, *, dry_run: bool = False) -> bool:
         """Create a Job. False if the name is taken: then the run exists, or something else has its name."""
@@ -78,6 +104,44 @@ class Cluster:
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete the Job and its pods if it is still that one."""
         await self._delete(paths.JOB, namespace, name, uid)
+
+    async def end_run(self, job: Json, ending: Json) -> None:
+        """End a run, waiting or running: it says why, and is not tried again. Raises ApiError 409 if it has changed."""
+        metadata = job["metadata"]
+        body = {
+            "metadata": {
+                "resourceVersion": metadata["resourceVersion"],
+                "annotations": {names.ANNOTATION_ENDED: json.dumps(ending, ensure_ascii=False)},
+            },
+            # A run that waits has to be let go, or its deadline does not count.
+            "spec": {"activeDeadlineSeconds": 0, "suspend": False},
+        }
+        path = paths.JOB.at(metadata["namespace"], metadata["name"])
+        query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}
+        await self._client.call("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
+
+    async def job_run(self, namespace: str, name: str) -> Json | None:
+        """The live JobRun, or None."""
+        return await self._find(paths.JOB_RUN, namespace, name)
+
+    async def remove_annotations(self, scheduled_job: Json, annotations: dict[str, str]) -> Json:
+        """Take annotations off a ScheduledJob where they still have these values. Returns it as it is now.
+
+        Raises ApiError 409 if the object has changed.
+        """
+        metadata = scheduled_job["metadata"]
+        present = metadata.get("annotations") or {}
+        body: list[Json] = [
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]}
+        ]
+        body += [
+            {"op": "remove", "path": f"/metadata/annotations/{name.replace('~', '~0').replace('/', '~1')}"}
+            for name, value in annotations.items()
+            if present.get(name) == value
+        ]
+        path = paths.SCHEDULED_JOB.at(metadata["namespace"], metadata["name"])
+        query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}
+        return await self._client.call("PATCH", path, query=query, body=body, content_type=JSON_PATCH)
 
     async def delete_job_run(self, namespace: str, name: str, uid: str) -> None:
         """Delete the JobRun if it is still that one."""
@@ -118,3 +182,8 @@ class Cluster:
             # Gone, or another object under the old name: either way ours is no more.
             if error.status not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
                 raise
+
+
+def will_not_have(error: ApiError) -> bool:
+    """Whether Kubernetes will not have an object as it is: a rule, a policy or a quota is against it."""
+    return error.status in _REFUSALS

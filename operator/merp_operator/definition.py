@@ -1,14 +1,20 @@
 """Whether a ScheduledJob's definition is good, and if not which field is wrong and what to do. Pure."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Final
 
 from merp_crds import names, schedule
 from merp_crds.reasons import ConditionReason
-from merp_crds.scheduledjob import ConcurrencyPolicy, Dst, ScheduledJobSpec
+from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec
 from merp_operator import desired, template
 from merp_operator.desired import Defaults
 from merp_operator.observe import Observed
+
+_FIELDS: Final = frozenset({"timeZone", "intervalSeconds", "at", "startAt", "endAt", "calendar", "dst"})
+_REASONS: Final = {
+    "timeZone": ConditionReason.INVALID_TIME_ZONE,
+    "calendar": ConditionReason.INVALID_CALENDAR,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ def problem(observed: Observed, defaults: Defaults) -> Problem | None:
             ConditionReason.FORBIDDEN_LABEL,
             f"metadata.labels: {template.FORBIDDEN_LABEL} is not supported: use spec.pool",
         )
-    found = _schedule_problem(spec, defaults, observed.created) or _task_problem(spec, defaults)
+    found = _schedule_problem(observed, spec, defaults) or _task_problem(spec, defaults)
     if found is not None:
         return found
     unsupported = _unsupported(spec)
@@ -53,23 +59,18 @@ def problem(observed: Observed, defaults: Defaults) -> Problem | None:
     return None
 
 
-def _schedule_problem(spec: ScheduledJobSpec, defaults: Defaults, created: datetime) -> Problem | None:
+def _schedule_problem(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> Problem | None:
     if spec.schedule is None:
         return None
-    try:
-        schedule.check(spec.schedule, defaults.time_zone)
-    except ValueError as error:
-        text = str(error)
-        if text.startswith("timeZone"):
-            return Problem(ConditionReason.INVALID_TIME_ZONE, f"schedule.{text}")
-        return Problem(ConditionReason.INVALID_SCHEDULE, f"schedule.cron: {text.removeprefix('cron: ')}")
-    if (
-        spec.schedule.cron is not None
-        and schedule.next_due(
-            spec.schedule.model_copy(update={"start_at": None, "end_at": None}), defaults.time_zone, created
-        )
-        is None
-    ):
+    text = observed.schedule_problem
+    if text:
+        field = text.partition(":")[0]
+        reason = _REASONS.get(field, ConditionReason.INVALID_SCHEDULE)
+        # What is not said of another field is said of a field of the expression.
+        where = "schedule" if field in _FIELDS else "schedule.cron: "
+        told = f".{text}" if field in _FIELDS else text.removeprefix("cron: ")
+        return Problem(reason, f"{where}{told}")
+    if schedule.never_fires(spec.schedule, defaults.time_zone, observed.created):
         return Problem(
             ConditionReason.NEVER_FIRES,
             f"schedule.cron: {spec.schedule.cron!r} matches no moment of the next five years",
@@ -87,19 +88,10 @@ def _task_problem(spec: ScheduledJobSpec, defaults: Defaults) -> Problem | None:
 
 def _unsupported(spec: ScheduledJobSpec) -> str | None:
     """The first field that asks for what this version does not do. Running the job without it would be wrong."""
-    timing = spec.schedule
     asked = {
         "pool": spec.pool is not None,
         "dependsOn": bool(spec.depends_on),
         "concurrencyPolicy": spec.concurrency_policy in (ConcurrencyPolicy.REPLACE, ConcurrencyPolicy.QUEUE),
         "connections": bool(spec.connections),
-        "schedule.startAt": timing is not None and timing.start_at is not None,
-        "schedule.endAt": timing is not None and timing.end_at is not None,
-        "schedule.calendar": timing is not None and timing.calendar is not None,
-        "schedule.dst": timing is not None and timing.dst is Dst.ONCE,
-        "schedule.at": timing is not None and timing.at is not None,
-        "schedule.intervalSeconds": timing is not None
-        and timing.interval_seconds is not None
-        and schedule.native_cron(timing, "UTC") is None,
     }
     return next((field for field, wanted in asked.items() if wanted), None)

@@ -6,18 +6,23 @@ from typing import Any, Final
 
 from merp_crds import names, schedule
 from merp_crds.catalogue import Catalogue
-from merp_crds.common import rfc3339
+from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.reasons import Trigger
-from merp_crds.scheduledjob import ConcurrencyPolicy, Retry, ScheduledJobSpec
+from merp_crds.scheduledjob import ConcurrencyPolicy, Retry, Schedule, ScheduledJobSpec, ScheduledJobStatus
 from merp_operator import pause, template
+from merp_operator.accounting import STARTING_DEADLINE, Start
 from merp_operator.observe import Json, Observed, Run
+from merp_operator.situation import BY_CLOCK
 
-# Up to this late a due time is simply started, by either clock.
-STARTING_DEADLINE: Final = timedelta(seconds=60)
 # How long after its due time a Job is left alone at least: a clock that is behind must still find its name taken.
 CLEANUP_AGE: Final = STARTING_DEADLINE + timedelta(seconds=60)
 # The operator deletes Jobs itself, once they are recorded, so the native limits are never reached.
 _NATIVE_HISTORY: Final = 10_000
+# A CronJob knows no end, so on the last day before endAt the operator starts the runs.
+_LAST_DAY: Final = timedelta(hours=24)
+# The native controller writes its books right after it made a Job; what it has not written by then it never will.
+_BOOKKEEPING: Final = timedelta(seconds=10)
+_INSTANT: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +42,45 @@ def zone(spec: ScheduledJobSpec, defaults: Defaults) -> str:
     return chosen or defaults.time_zone
 
 
+def native_clock(spec: ScheduledJobSpec, defaults: Defaults, now: datetime) -> tuple[str, str] | None:
+    """Expression and zone of the CronJob that starts the runs from now on; None where the operator has to.
+
+    A CronJob knows neither startAt nor endAt: it exists once its next match is not before the one, and until a day
+    before the other.
+    """
+    timing = spec.schedule
+    native = None if timing is None else schedule.native_cron(timing, defaults.time_zone)
+    if timing is None or native is None:
+        return None
+    if timing.end_at is not None and timing.end_at - now < _LAST_DAY:
+        return None
+    if timing.start_at is not None and _last_match_before(timing, defaults, now, timing.start_at) is not None:
+        return None
+    return native
+
+
+def clock_changes(spec: ScheduledJobSpec, defaults: Defaults, now: datetime) -> datetime | None:
+    """When `native_clock` next gives another answer; None if never."""
+    timing = spec.schedule
+    if timing is None or schedule.native_cron(timing, defaults.time_zone) is None:
+        return None
+    moments: list[datetime | None] = []
+    if timing.end_at is not None and timing.end_at - now >= _LAST_DAY:
+        moments.append(timing.end_at - _LAST_DAY + _INSTANT)
+    if timing.start_at is not None:
+        moments.append(_last_match_before(timing, defaults, now, timing.start_at))
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _last_match_before(timing: Schedule, defaults: Defaults, now: datetime, bound: datetime) -> datetime | None:
+    """The last moment in (now, bound) at which the CronJob would fire though nothing is due yet."""
+    open_ended = timing.model_copy(update={"start_at": None, "end_at": None})
+    return schedule.Timetable.of(open_ended, defaults.time_zone).newest(now, bound - _INSTANT)
+
+
 def cron_job(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, now: datetime) -> Json | None:
     """The CronJob that starts the runs; None for a schedule that the native clock cannot carry, or for none."""
-    native = None if spec.schedule is None else schedule.native_cron(spec.schedule, defaults.time_zone)
+    native = native_clock(spec, defaults, now)
     if native is None:
         return None
     expression, time_zone = native
@@ -72,8 +113,35 @@ def cron_job(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, now
     }
 
 
-def job_spec(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, due_time: datetime | None = None) -> Json:
-    """The spec of every Job of this ScheduledJob. Raises template.TemplateError."""
+def scheduled_run(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, start: Start) -> Json:
+    """The Job of a due time, as the operator makes it: under the name that the native clock would give it."""
+    name = names.run_name_for_due_time(observed.name, start.due_time)
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": observed.namespace,
+            "labels": labels(observed) | {names.LABEL_TRIGGER: start.trigger.value},
+            "annotations": job_annotations(observed) | {names.ANNOTATION_DUE_TIME: rfc3339(start.due_time)},
+            "ownerReferences": [controller(observed)],
+        },
+        "spec": job_spec(observed, spec, defaults, due_time=start.due_time, run_name=name),
+    }
+
+
+def job_spec(
+    observed: Observed,
+    spec: ScheduledJobSpec,
+    defaults: Defaults,
+    *,
+    due_time: datetime | None = None,
+    run_name: str | None = None,
+) -> Json:
+    """The spec of every Job of this ScheduledJob; with due time and name where the operator makes it.
+
+    Raises template.TemplateError.
+    """
     retry = spec.retry or Retry()
     rendered: Json = {
         "backoffLimit": retry.limit,
@@ -87,6 +155,7 @@ def job_spec(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, due
             default_env=defaults.env,
             time_zone=zone(spec, defaults),
             due_time=None if due_time is None else rfc3339(due_time),
+            run_name=run_name,
         ),
     }
     if spec.timeout_seconds is not None:
@@ -94,8 +163,14 @@ def job_spec(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, due
     return rendered
 
 
-def removable(observed: Observed, spec: ScheduledJobSpec, committed: frozenset[str], now: datetime) -> list[Run]:
-    """Finished Jobs beyond what `history` keeps, whose records are committed. Oldest first."""
+def removable(
+    observed: Observed, spec: ScheduledJobSpec, committed: frozenset[str], until: datetime | None, now: datetime
+) -> list[Run]:
+    """Finished Jobs beyond what `history` keeps, oldest first.
+
+    Only those whose records are committed, and whose due times are accounted for up to `until`: before that the Job is
+    what says that its due time was started.
+    """
     keep = spec.history
     limits = {True: 3 if keep is None else keep.successful, False: 5 if keep is None else keep.failed}
     surplus: list[Run] = []
@@ -103,7 +178,7 @@ def removable(observed: Observed, spec: ScheduledJobSpec, committed: frozenset[s
         group = [run for run in observed.runs if run.finished and _succeeded(run) is successful]
         surplus += group[: max(0, len(group) - limit)]
     return sorted(
-        (run for run in surplus if run.name in committed and now >= run.due_time + CLEANUP_AGE),
+        (run for run in surplus if run.name in committed and _let_go(run, until) and now >= run.due_time + CLEANUP_AGE),
         key=lambda run: run.due_time,
     )
 
@@ -123,28 +198,80 @@ def differs(wanted: Any, actual: Any) -> bool:
     return bool(wanted != actual)
 
 
-def missing_references(observed: Observed) -> list[Json]:
-    """Unfinished runs that the CronJob controls and its status.active does not list.
+def _let_go(run: Run, until: datetime | None) -> bool:
+    return run.trigger not in BY_CLOCK or until is None or run.due_time <= until
 
-    The native controller counts only what is listed there: without it a run by hand would not hold back the next due
-    time under Forbid.
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What the native controller has to know: unfinished runs that it does not list, and the newest due time done."""
+
+    active: tuple[Json, ...] = ()
+    last_schedule_time: datetime | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.active) or self.last_schedule_time is not None
+
+
+def books(observed: Observed, status: ScheduledJobStatus, now: datetime) -> Books:
+    """What is to be written into the CronJob's status; empty where it says it already.
+
+    The native controller counts only what `active` lists: without it a run by hand would not hold back the next due
+    time under Forbid. And a due time that `lastScheduleTime` has reached it takes as done: one that was skipped does
+    not start late.
     """
-    if observed.cron_job is None:
-        return []
+    if observed.cron_job is None or not is_ours(observed.cron_job, observed):
+        return Books()
+    shown = observed.cron_job.get("status") or {}
+    ours = [run for run in observed.runs if _is_settled_by_us(run, now)]
+    times = [run.due_time for run in ours if run.trigger in BY_CLOCK]
+    times += [entry.due_time for entry in status.recent if entry.due_time and entry.trigger in BY_CLOCK]
+    times += [entry.last for entry in status.unrecorded]
+    newest = max((moment for moment in times if moment <= now), default=None)
+    written = shown.get("lastScheduleTime")
+    if newest is not None and written and parse_rfc3339(written) >= newest:
+        newest = None
     uid = observed.cron_job["metadata"]["uid"]
-    listed = {entry.get("uid") for entry in (observed.cron_job.get("status") or {}).get("active") or []}
-    return [
-        {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "name": run.name,
-            "namespace": observed.namespace,
-            "uid": run.uid,
-            "resourceVersion": run.job["metadata"]["resourceVersion"],
-        }
-        for run in observed.unfinished
-        if run.uid not in listed and _controller_uid(run.job) == uid
-    ]
+    listed = {entry.get("uid") for entry in shown.get("active") or []}
+    unlisted = [run for run in ours if not run.finished and run.uid not in listed and _controller_uid(run.job) == uid]
+    return Books(tuple(_reference(run) for run in unlisted), newest)
+
+
+def _is_settled_by_us(run: Run, now: datetime) -> bool:
+    """Whether a run is for us to write down: those that the native controller makes it writes down itself."""
+    natively = names.ANNOTATION_CRONJOB_TIME in (run.job["metadata"].get("annotations") or {})
+    return not natively or run.trigger is Trigger.MANUAL or now - run.began > _BOOKKEEPING
+
+
+def passed(observed: Observed, wanted: Json, now: datetime) -> datetime | None:
+    """The newest due time of the CronJob `wanted` that it must not start, because it passed before it was as wanted.
+
+    None where nothing that matters changes. It is written before the change itself: a CronJob that is released or
+    edited starts the newest due time since its last one.
+    """
+    actual = observed.cron_job
+    if actual is None:
+        return None
+    before, after = actual["spec"], wanted["spec"]
+    resumed = bool(before.get("suspend")) and not after["suspend"]
+    edited = (before.get("schedule"), before.get("timeZone")) != (after["schedule"], after["timeZone"])
+    if not (resumed or edited):
+        return None
+    times = schedule.Timetable.of(Schedule(cron=after["schedule"], time_zone=after["timeZone"]))
+    written = (actual.get("status") or {}).get("lastScheduleTime") or actual["metadata"]["creationTimestamp"]
+    return times.newest(parse_rfc3339(written), now)
+
+
+def _reference(run: Run) -> Json:
+    metadata = run.job["metadata"]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "name": run.name,
+        "namespace": metadata["namespace"],
+        "uid": run.uid,
+        "resourceVersion": metadata["resourceVersion"],
+    }
 
 
 def _failure_rules(spec: ScheduledJobSpec, retry: Retry) -> list[Json]:

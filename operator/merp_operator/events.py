@@ -35,6 +35,12 @@ def changes(item: Json, before: Json, after: Json, now: datetime) -> list[Json]:
     return told
 
 
+def nothing_to_cancel(item: Json, name: str, now: datetime) -> Json:
+    """The Event of a cancellation that names no run, or one that is over."""
+    text = f"{names.ANNOTATION_CANCEL_PREFIX}{name}: there is no unfinished run and no JobRun of that name"
+    return _event(item, "Warning", "NothingToCancel", f"{text}: nothing was cancelled", now)
+
+
 def _turned(old: Json | None, new: Json) -> bool:
     return old is None or (old["status"], old["reason"], old["message"]) != (
         new["status"],

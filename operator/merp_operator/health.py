@@ -2,25 +2,28 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-
-from merp_kube.reflector import Reflector
 
 # A watch falls silent after 70 s and is tried again at once; longer than this, nothing tries any more.
 _SILENT_SECONDS: Final = 90.0
 
 
-def application(reflectors: Iterable[Reflector], ready: Callable[[], bool]) -> web.Application:
+class Tried(Protocol):
+    """What asks the API server again and again, and when it last tried to (monotonic)."""
+
+    tried_at: float
+
+
+def application(tried: Callable[[], Iterable[Tried]], ready: Callable[[], bool]) -> web.Application:
     """The three endpoints. An unreachable API server or database is not the process's fault, and never ends it."""
-    watched = tuple(reflectors)
 
     async def healthz(_: web.Request) -> web.Response:
-        oldest = max(time.monotonic() - reflector.tried_at for reflector in watched)
+        oldest = max(time.monotonic() - each.tried_at for each in tried())
         if oldest > _SILENT_SECONDS:
-            return web.Response(status=500, text=f"a watch was last tried {oldest:.0f} s ago\n")
+            return web.Response(status=500, text=f"the API server was last asked {oldest:.0f} s ago\n")
         return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:

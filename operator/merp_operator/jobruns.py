@@ -2,25 +2,33 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from merp_crds.common import parse_rfc3339
-from merp_crds.reasons import Reason, Trigger, Verdict
+from merp_crds.names import execution_id
+from merp_crds.reasons import Reason, Verdict
 from merp_crds.scheduledjob import VerdictEntry
 from merp_kube import paths
-from merp_operator import desired, jobrun_status, records, requests, status
-from merp_operator.cluster import Cluster
+from merp_kube.client import ApiError
+from merp_operator import backfill, desired, jobrun_status, observe, records, requests, status
+from merp_operator.backfills import Backfills, Look
+from merp_operator.cancellations import Cancellations
+from merp_operator.cluster import Cluster, will_not_have
 from merp_operator.definition import Problem
 from merp_operator.desired import Defaults
+from merp_operator.expectations import Expectations
 from merp_operator.observe import Json, Observed, Request
 from merp_operator.outcome import Outcome
 from merp_operator.recorder import Recorder
 from merp_operator.status import Judged
-from merp_operator.watch import Watch
+from merp_operator.watch import Key, Watch
 
 # A request is kept this long after its Job is gone, for whoever asked for it.
 _REQUEST_AGE: Final = timedelta(hours=1)
+# The counts of a backfill stand nowhere else.
+_BACKFILL_AGE: Final = timedelta(days=7)
 
 _log = logging.getLogger(__name__)
 
@@ -28,79 +36,123 @@ _log = logging.getLogger(__name__)
 class JobRuns:
     """The JobRuns of one ScheduledJob after the other. Errors are the client's."""
 
-    def __init__(self, *, cluster: Cluster, watch: Watch, recorder: Recorder, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        watch: Watch,
+        recorder: Recorder,
+        expectations: Expectations,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._cluster = cluster
         self._watch = watch
         self._recorder = recorder
+        self._expectations = expectations
         self._clock = clock
+        self._backfills = Backfills(cluster=cluster, recorder=recorder, expectations=expectations, write=self.write)
+        self._cancellations = Cancellations(cluster=cluster, watch=watch)
 
-    async def answer(self, observed: Observed, defaults: Defaults) -> list[VerdictEntry]:
-        """Create what was asked for. Returns the verdicts of requests that never become a run."""
-        assert observed.spec is not None, "a definition that cannot be read is a problem"
-        verdicts = []
-        for answer in requests.answers(observed, observed.spec, defaults):
-            refusal = await self._create(observed, answer) if isinstance(answer, requests.Create) else answer
-            if refusal is None:
-                await self.write(answer.request, jobrun_status.accepted(observed, answer.request, None, self._clock()))
-            elif refusal.reason is None:
-                told = jobrun_status.refused(refusal.request, "Invalid", refusal.message, self._clock())
-                await self.write(refusal.request, told)
+    async def answer(self, observed: Observed, defaults: Defaults, problem: Problem | None) -> list[VerdictEntry]:
+        """Create the runs that were asked for one by one; none while there is a `problem` with the definition.
+
+        Returns the verdicts of all requests that never became a run.
+        """
+        if problem is not None or observed.spec is None:
+            answers = requests.withdrawn(observed)
+        else:
+            answers = requests.answers(observed, observed.spec, defaults)
+        for answer in answers:
+            final = await self._create(observed, answer) if isinstance(answer, requests.Create) else answer
+            if isinstance(final, requests.Create):
+                told = jobrun_status.accepted(observed, answer.request, None, self._clock())
+            elif isinstance(final, requests.Invalid):
+                told = jobrun_status.refused(final.request, "Invalid", final.message, self._clock())
             else:
-                verdicts.append(await self._refuse(observed, defaults, refusal, refusal.reason))
-        return verdicts
+                told = jobrun_status.without_run(observed, final, self._clock())
+            await self.write(answer.request, told)
+        return self._record_refusals(self._fresh(observed), defaults)
 
-    async def _create(self, observed: Observed, answer: requests.Create) -> requests.Refuse | None:
-        """Create the Job, or find it made before. Returns a refusal where something else has its name."""
+    async def _create(self, observed: Observed, answer: requests.Create) -> requests.Answer:
+        """Create the Job, or find it made before. Returns a refusal where it cannot be."""
         name = answer.job["metadata"]["name"]
-        if await self._cluster.create_job(answer.job):
-            _log.info("created run %s/%s for %s", observed.namespace, name, answer.request.name)
-            return None
+        wanted = requests.identity(observed, answer.request)
+        assert wanted is not None, "what becomes a Job has a due time"
+        key = (observed.namespace, observed.name)
+        self._expectations.add(key, name)
+        try:
+            if await self._cluster.create_job(answer.job):
+                _log.info("created run %s/%s for %s", observed.namespace, name, answer.request.name)
+                return answer
+        except ApiError as error:
+            self._expectations.remove(key, name)
+            if not will_not_have(error):
+                raise
+            return requests.Refuse(
+                answer.request, name, wanted.due_time, Reason.START_REFUSED, error.message, Verdict.FAILED
+            )
         job = await self._cluster.job(observed.namespace, name)
         if job is None or desired.is_ours(job, observed):
-            return None
+            return answer
+        self._expectations.remove(key, name)
         message = f"a Job {name} exists and is not of this ScheduledJob"
-        due_time = requests.due_time_of(answer.request)
-        return requests.Refuse(answer.request, name, due_time, Reason.NAME_TAKEN, message)
+        return requests.Refuse(answer.request, name, wanted.due_time, Reason.NAME_TAKEN, message)
 
-    async def _refuse(
-        self, observed: Observed, defaults: Defaults, refusal: requests.Refuse, reason: Reason
-    ) -> VerdictEntry:
-        now = self._clock()
-        ending = Outcome(
-            status=Verdict.SKIPPED,
-            reason=reason,
-            message=refusal.message,
-            start_time=refusal.due_time,
-            end_time=max(now, refusal.due_time),
-            error=refusal.message,
-        )
-        row = records.job_record(observed, defaults, observed.status)
-        refused = records.refused_record(
-            observed,
-            run_name=refusal.run_name,
-            due_time=refusal.due_time,
-            outcome=ending,
-            asked_by=records.created_by(refusal.request.body),
-        )
-        self._recorder.submit(row, [refused])
-        await self.write(refusal.request, jobrun_status.skipped(observed, refusal.request, ending, now))
-        return status.verdict_entry(refusal.run_name, refusal.due_time, Trigger.MANUAL, ending)
+    def _record_refusals(self, observed: Observed, defaults: Defaults) -> list[VerdictEntry]:
+        """The verdicts without a run, from the JobRuns that have them: a record that was lost with a process is
+        written by the next one."""
+        entries = []
+        for request in observed.requests:
+            wanted = requests.identity(observed, request) if requests.never_ran(request) else None
+            if wanted is None:
+                continue
+            ending = jobrun_status.ending_of(request)
+            trigger = requests.trigger_of(request)
+            entries.append(status.verdict_entry(wanted.run_name, wanted.due_time, trigger, ending))
+            if not self._recorder.is_committed(execution_id(observed.uid, wanted.run_name)):
+                row = records.job_record(observed, defaults, observed.status)
+                refused = records.refused_record(
+                    observed,
+                    run_name=wanted.run_name,
+                    due_time=wanted.due_time,
+                    outcome=ending,
+                    asked_by=records.created_by(request.body),
+                    trigger=trigger,
+                )
+                self._recorder.submit(row, [refused])
+        return entries
 
-    async def report(self, observed: Observed, judged: list[Judged], problem: Problem | None, now: datetime) -> None:
-        """Say of each request what became of its run."""
+    async def report(
+        self, observed: Observed, judged: list[Judged], problem: Problem | None, defaults: Defaults, now: datetime
+    ) -> float | None:
+        """Say of each request what became of its runs, let the backfills go on, and cancel what is to be cancelled.
+
+        Returns the seconds after which to look again, or None.
+        """
         outcomes = {item.run.name: item.outcome for item in judged}
         for request in observed.requests:
-            told = request.body.get("status") or {}
-            if problem is not None and not requests.answered(request):
-                # It is answered once the definition is good; until then it says what it waits for.
-                await self.write(request, jobrun_status.refused(request, requests.NOT_READY, problem.message, now))
-            if not told.get("run") or told.get("verdict"):
-                continue
-            ending = outcomes.get(told["run"])
-            if ending is None and await self._cluster.job(observed.namespace, told["run"]) is None:
-                ending = _deleted(request, now)
-            if ending is not None:
-                await self.write(request, jobrun_status.accepted(observed, request, ending, now))
+            await self._report_one(observed, request, outcomes, problem, now)
+        # What was written in this very look counts.
+        observed = self._fresh(observed)
+        delay = await self._backfills.proceed(Look(observed, outcomes, problem, defaults, now))
+        await self._cancellations.carry_out(self._fresh(observed), now)
+        return delay
+
+    async def _report_one(
+        self, observed: Observed, request: Request, outcomes: dict[str, Outcome], problem: Problem | None, now: datetime
+    ) -> None:
+        told = request.body.get("status") or {}
+        waits = not requests.answered(request) and not (told.get("until") and requests.is_backfill(request))
+        if problem is not None and waits:
+            # It is answered once the definition is good; until then it says what it waits for.
+            await self.write(request, jobrun_status.refused(request, requests.NOT_READY, problem.message, now))
+        if not told.get("run") or told.get("verdict"):
+            return
+        ending = outcomes.get(told["run"])
+        if ending is None and await self._cluster.job(observed.namespace, told["run"]) is None:
+            ending = _deleted(request, now)
+        if ending is not None:
+            await self.write(request, jobrun_status.accepted(observed, request, ending, now))
 
     async def write(self, request: Request, wanted: Json) -> None:
         """Write a JobRun's status if it changed."""
@@ -109,14 +161,45 @@ class JobRuns:
         item = await self._cluster.write_status(paths.JOB_RUN, request.body, wanted)
         self._watch.job_runs.put(item)
 
+    async def without_job(self, key: Key) -> None:
+        """There is no ScheduledJob: requests for it say so, and its backfills end."""
+        now = self._clock()
+        for body in self._watch.requests_of(*key):
+            request = observe.read_request(body)
+            if requests.answered(request) or not (backfill.is_open(request) or not requests.is_backfill(request)):
+                continue
+            progress = backfill.progress_of(request) if requests.is_backfill(request) else None
+            if progress is None:
+                message = f"scheduledJob: there is no ScheduledJob {key[1]} in {key[0]}: create it, and this runs"
+                await self.write(request, jobrun_status.refused(request, requests.UNKNOWN_JOB, message, now))
+            elif await self._cluster.scheduled_job(*key) is None:
+                await self.write(request, jobrun_status.of_backfill(request, backfill.orphaned(progress), None, now))
+
     async def clean_up(self, observed: Observed, now: datetime) -> None:
         """Remove requests whose runs are over and gone."""
         runs = {run.name for run in observed.runs}
         for request in observed.requests:
             told = request.body.get("status") or {}
-            ended = told.get("endTime")
-            if ended and told.get("run") not in runs and now > parse_rfc3339(ended) + _REQUEST_AGE:
-                await self._cluster.delete_job_run(observed.namespace, request.name, request.uid)
+            age = _BACKFILL_AGE if requests.is_backfill(request) else _REQUEST_AGE
+            if not told.get("endTime") or told.get("run") in runs or now <= parse_rfc3339(told["endTime"]) + age:
+                continue
+            if requests.never_ran(request):
+                # What stands in its status alone must be recorded before it goes.
+                recorded = str(told.get("executionId"))
+                if not self._recorder.is_committed(recorded):
+                    continue
+                self._recorder.forget(recorded)
+            await self._cluster.delete_job_run(observed.namespace, request.name, request.uid)
+
+    def _fresh(self, observed: Observed) -> Observed:
+        """The same with what this look has done: the JobRuns as they were written, the runs that were made."""
+        key = (observed.namespace, observed.name)
+        found = map(observe.read_request, self._watch.requests_of(*key))
+        return replace(
+            observed,
+            requests=tuple(sorted(found, key=lambda request: (request.created, request.name))),
+            expected=self._expectations.of(key, (run.name for run in observed.runs)),
+        )
 
 
 def _deleted(request: Request, now: datetime) -> Outcome:

@@ -10,5 +10,9 @@ QUEUE_DEPTH: Final = Gauge("merp_workqueue_depth", "ScheduledJobs that wait for 
 RUNS_TOTAL: Final = Counter(
     "merp_runs_total", "Verdicts seen, by namespace, verdict and trigger.", ["namespace", "verdict", "trigger"]
 )
+STARTS_TOTAL: Final = Counter(
+    "merp_starts_total", "Runs that the operator's own clock started, by trigger.", ["trigger"]
+)
 RECORDS_PENDING: Final = Gauge("merp_records_pending", "Execution records that the database does not have yet.")
 DATABASE_UP: Final = Gauge("merp_database_up", "1 if the last write to the database worked, else 0.")
+LEADER: Final = Gauge("merp_leader", "1 if this process leads, 0 if it stands by.")

@@ -1,5 +1,6 @@
 """Cluster objects, raw JSON, as one immutable picture of a ScheduledJob and all that belongs to it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -10,7 +11,8 @@ from merp_crds import names
 from merp_crds.common import Model, parse_rfc3339
 from merp_crds.jobrun import JobRunSpec
 from merp_crds.reasons import Trigger
-from merp_crds.scheduledjob import ScheduledJobSpec
+from merp_crds.schedule import Timetable
+from merp_crds.scheduledjob import Schedule, ScheduledJobSpec
 
 Json = dict[str, Any]
 Spec = TypeVar("Spec", bound=Model)
@@ -34,6 +36,17 @@ class Run:
     def finished(self) -> bool:
         """Whether the Job says that it ended."""
         return condition(self.job, "Complete") is not None or condition(self.job, "Failed") is not None
+
+    @property
+    def began(self) -> datetime:
+        """When its Job was made."""
+        return parse_rfc3339(self.job["metadata"]["creationTimestamp"])
+
+    @property
+    def ended(self) -> datetime | None:
+        """When its Job said that it ended."""
+        final = condition(self.job, "Complete") or condition(self.job, "Failed")
+        return None if final is None else parse_rfc3339(final["lastTransitionTime"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,11 @@ class Observed:
     cron_job: Json | None
     runs: tuple[Run, ...]
     requests: tuple[Request, ...]
+    # None where it has no schedule, or `schedule_problem` says what is wrong with it, beginning with the field.
+    timetable: Timetable | None = None
+    schedule_problem: str = ""
+    # Runs that were asked of the API server and that no watch has shown yet: name, and due time if a clock's.
+    expected: tuple[tuple[str, datetime | None], ...] = ()
 
     @property
     def annotations(self) -> dict[str, str]:
@@ -79,11 +97,36 @@ class Observed:
         """The runs that have not ended, oldest first."""
         return tuple(run for run in self.runs if not run.finished)
 
+    @property
+    def unfinished_names(self) -> tuple[str, ...]:
+        """Their names, and those of the runs that are just being made."""
+        seen = {run.name for run in self.runs}
+        coming = [name for name, _ in self.expected if name not in seen]
+        return (*(run.name for run in self.unfinished), *coming)
 
-def observe(body: Json, cron_job: Json | None, jobs: list[tuple[Json, list[Json]]], job_runs: list[Json]) -> Observed:
-    """The picture of a ScheduledJob from its body, its CronJob, its Jobs with their pods, and its JobRuns."""
+    @property
+    def expected_due_times(self) -> frozenset[datetime]:
+        """The due times of the runs that are just being made."""
+        return frozenset(due for _, due in self.expected if due is not None)
+
+
+def observe(
+    body: Json,
+    cron_job: Json | None,
+    jobs: list[tuple[Json, list[Json]]],
+    job_runs: list[Json],
+    *,
+    timetable: Callable[[Schedule], Timetable] = Timetable.of,
+    expected: tuple[tuple[str, datetime | None], ...] = (),
+) -> Observed:
+    """The picture of a ScheduledJob from its body, its CronJob, its Jobs with their pods, and its JobRuns.
+
+    `timetable` reads a schedule in the installation's zone and with its calendar, and raises ValueError that begins
+    with the field.
+    """
     metadata = body["metadata"]
     spec, problem = _read_spec(ScheduledJobSpec, body)
+    times, schedule_problem = _read_schedule(spec, timetable)
     uid = metadata["uid"]
     mine = [read_run(metadata["name"], job, pods) for job, pods in jobs if _belongs(job, uid)]
     return Observed(
@@ -98,6 +141,9 @@ def observe(body: Json, cron_job: Json | None, jobs: list[tuple[Json, list[Json]
         cron_job=cron_job,
         runs=tuple(sorted(mine, key=lambda run: (run.due_time, run.name))),
         requests=tuple(sorted(map(read_request, job_runs), key=lambda request: (request.created, request.name))),
+        timetable=times,
+        schedule_problem=schedule_problem,
+        expected=expected,
     )
 
 
@@ -140,6 +186,17 @@ def _read_spec(model: type[Spec], body: Json) -> tuple[Spec | None, str]:
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
         return None, "; ".join(problems)
+
+
+def _read_schedule(
+    spec: ScheduledJobSpec | None, timetable: Callable[[Schedule], Timetable]
+) -> tuple[Timetable | None, str]:
+    if spec is None or spec.schedule is None:
+        return None, ""
+    try:
+        return timetable(spec.schedule), ""
+    except ValueError as error:
+        return None, str(error)
 
 
 def read_request(body: Json) -> Request:

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 import kopf
 from aiohttp import web
@@ -14,12 +15,18 @@ from kubernetes.aio.client import Configuration
 
 from merp_crds.catalogue import Catalogue
 from merp_kube.client import ApiError, Client, Unreachable, load_configuration
-from merp_operator import handlers, health, metrics
+from merp_operator import handlers, health, leader, metrics
+from merp_operator.calendar_statuses import CalendarStatuses
+from merp_operator.clock import Clock
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
+from merp_operator.expectations import Expectations
+from merp_operator.jobruns import JobRuns
+from merp_operator.picture import Pictures
 from merp_operator.reconcile import Reconciler
 from merp_operator.recorder import Recorder
 from merp_operator.settings import OperatorSettings
+from merp_operator.starter import Starter
 from merp_operator.watch import Key, Watch
 from merp_operator.workqueue import WorkQueue
 from merp_records.engine import create_engine
@@ -42,7 +49,8 @@ class Process:
     def __init__(self, settings: OperatorSettings, configuration: Configuration) -> None:
         self._settings = settings
         self._configuration = configuration
-        self._client = Client(configuration)
+        self._elector = _elector(settings, configuration)
+        self._client = leader.LeadersClient(configuration, self._elector.hold_or_end)
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
         self._recorder = Recorder(create_engine(settings.url()), self._committed)
         self._watch = Watch(
@@ -51,50 +59,91 @@ class Process:
             changed=lambda namespace, name: self._queue.add((namespace, name)),
             vanished=self._job_vanished,
         )
+        now, cluster = self._client.clock.now, Cluster(self._client)
+        expectations = Expectations(time.monotonic)
+        pictures = Pictures(self._watch, expectations, self._defaults)
+        starter = Starter(
+            cluster=cluster,
+            watch=self._watch,
+            pictures=pictures,
+            expectations=expectations,
+            defaults=self._defaults,
+            now=now,
+        )
+        self._clock = Clock(now=now, due=starter.due, start=starter.start, started=self._queue.add)
+        self._calendar_statuses = CalendarStatuses(cluster=cluster, watch=self._watch, now=now)
         self._reconciler = Reconciler(
-            cluster=Cluster(self._client),
+            cluster=cluster,
             watch=self._watch,
             recorder=self._recorder,
+            pictures=pictures,
+            starter=starter,
+            job_runs=JobRuns(
+                cluster=cluster, watch=self._watch, recorder=self._recorder, expectations=expectations, clock=now
+            ),
             defaults=self._defaults,
-            clock=lambda: datetime.now(UTC),
+            now=now,
+            plan=self._clock.plan,
         )
         self._ready = False
+        self._told_to_stop = asyncio.Event()
 
     async def serve(self) -> None:
-        """Run. Ends with the error of the part that failed, if one did."""
-        runner = web.AppRunner(health.application(self._watch.reflectors, lambda: self._ready), access_log=None)
+        """Stand by until this process leads, then work. Ends with the error of the part that failed, if one did."""
+        runner = web.AppRunner(health.application(self._tried, self._is_ready), access_log=None)
         await runner.setup()
         await web.TCPSite(runner, port=self._settings.merp_health_port).start()
+        self._take_signals()
         # Started before kopf: at its end it cancels every task that came after its own.
-        tasks = [asyncio.create_task(reflector.run()) for reflector in self._watch.reflectors]
-        tasks.append(asyncio.create_task(self._recorder.run()))
-        tasks.append(asyncio.create_task(self._work_when_synced()))
-        tasks.append(asyncio.create_task(self._watch.resync_for_ever()))
-        tasks.append(asyncio.create_task(self._purge_for_ever()))
-        kopf_task = asyncio.create_task(self._kopf())
+        stop = asyncio.create_task(self._told_to_stop.wait())
+        election = asyncio.create_task(self._elector.run())
+        parts = [reflector.run for reflector in self._watch.reflectors]
+        parts += [self._recorder.run, self._work_when_synced, self._watch.resync_for_ever, self._purge_for_ever]
+        tasks = [asyncio.create_task(self._as_leader(part)) for part in [*parts, self._kopf]]
         try:
-            done, _ = await asyncio.wait([*tasks, kopf_task], return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({stop, election, *tasks}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-            if kopf_task not in done:
+            if stop not in done:
                 raise RuntimeError("a part of the operator ended")
         finally:
-            for task in [*tasks, kopf_task]:
-                task.cancel()
-            await asyncio.gather(*tasks, kopf_task, return_exceptions=True)
+            # The election last: until the last record is written nobody else may lead.
+            await _end([stop, *tasks])
             await self._recorder.flush(_FLUSH_SECONDS)
+            await _end([election])
+            await self._elector.release()
             await runner.cleanup()
             await self._client.close()
 
+    async def _as_leader(self, part: Callable[[], Awaitable[None]]) -> None:
+        """A standby keeps no picture of the cluster: where it lags, Jobs of the old leader would look as if deleted."""
+        await self._elector.won.wait()
+        await part()
+
+    def _is_ready(self) -> bool:
+        """A leader that works, or a standby that could take over: a rolling update waits for it."""
+        return self._ready if self._elector.won.is_set() else self._elector.stands_by
+
+    def _tried(self) -> Iterable[health.Tried]:
+        return self._watch.reflectors if self._elector.won.is_set() else (self._elector,)
+
+    def _take_signals(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop.set)
+
     async def _kopf(self) -> None:
         namespace = self._settings.merp_watch_namespace
-        await kopf.operator(
+        others = asyncio.all_tasks()
+        parts = await kopf.spawn_tasks(
             registry=handlers.registry(self._watch, self._configuration),
             settings=handlers.settings(),
             standalone=True,
             clusterwide=not namespace,
             namespaces=[namespace] if namespace else [],
         )
+        # Told to stop, kopf would wait five seconds for the workers, which never end; cancelled, it waits for nothing.
+        self._take_signals()
+        await kopf.run_tasks(parts, ignored=others)
 
     async def _work_when_synced(self) -> None:
         await self._watch.synced()
@@ -106,6 +155,8 @@ class Process:
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._close_what_is_gone())
+            group.create_task(self._clock.run())
+            group.create_task(self._calendar_statuses.run())
             for _ in range(_WORKERS):
                 group.create_task(self._work())
 
@@ -176,6 +227,24 @@ class Process:
             catalogue=Catalogue.load(settings.merp_catalogue, settings.merp_default_image),
             env=tuple(settings.merp_default_env),
         )
+
+
+def _elector(settings: OperatorSettings, configuration: Configuration) -> leader.Elector | leader.Alone:
+    if not settings.merp_lease_namespace:
+        return leader.Alone()
+    return leader.Elector(
+        # One for the request, one in case that a connection hangs.
+        Client(configuration, connections=2),
+        namespace=settings.merp_lease_namespace,
+        name=settings.merp_lease_name,
+        identity=leader.new_identity(settings.merp_pod_name),
+    )
+
+
+async def _end(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def run(settings: OperatorSettings) -> None:

@@ -7,48 +7,49 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
-from http import HTTPStatus
 from typing import Final
 
 from merp_crds import names
-from merp_crds.common import parse_rfc3339, rfc3339
-from merp_crds.reasons import ConditionReason
-from merp_crds.scheduledjob import ScheduledJobSpec
+from merp_crds.common import parse_rfc3339
+from merp_crds.reasons import ConditionReason, Verdict
+from merp_crds.scheduledjob import Unrecorded, VerdictEntry
 from merp_kube import paths
 from merp_kube.client import ApiError, Unreachable
 from merp_operator import (
-    definition,
+    accounting,
+    backfill,
     desired,
     events,
-    jobrun_status,
     metrics,
     observe,
     outcome,
     pause,
     records,
-    requests,
     status,
 )
+from merp_operator.accounting import Decision
 from merp_operator.cluster import Cluster
+from merp_operator.cronjobs import CronJobs
 from merp_operator.definition import Problem
 from merp_operator.desired import Defaults
 from merp_operator.jobruns import JobRuns
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
+from merp_operator.picture import Pictures
 from merp_operator.recorder import Recorder
-from merp_operator.status import Judged
+from merp_operator.situation import BY_CLOCK
+from merp_operator.starter import Starter
+from merp_operator.status import Judged, Told
 from merp_operator.watch import Key, Watch
 from merp_records.rows import ExecutionRecord, JobRecord
 
 # At most one status a second for each object: a job with many runs changes more often than anybody reads.
 _STATUS_SECONDS: Final = 1.0
-# What a template that Kubernetes will not take is answered with.
-_USER_ERRORS: Final = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
-
-# An apply with a field that no schema has is answered with 500, though it is the user's.
-_UNKNOWN_FIELD: Final = "failed to create typed patch object"
+# A look at the very moment might still be before it.
+_MARGIN_SECONDS: Final = 0.1
+# What nobody may decide anew, so it is written at once.
+_ACCOUNTS: Final = ("accounted", "unrecorded")
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ _log = logging.getLogger(__name__)
 class Reconciler:
     """Brings one ScheduledJob after the other to what it should be.
 
-    `defaults` is read at every look, because the catalogue may change while the process runs; `clock` gives now, UTC.
+    `defaults` is read at every look, because the catalogue may change while the process runs; `now` gives the API
+    server's time, UTC. `plan(key, moment)` has the clock look at what is due then.
     """
 
     def __init__(
@@ -65,25 +67,30 @@ class Reconciler:
         cluster: Cluster,
         watch: Watch,
         recorder: Recorder,
+        pictures: Pictures,
+        starter: Starter,
+        job_runs: JobRuns,
         defaults: Callable[[], Defaults],
-        clock: Callable[[], datetime],
+        now: Callable[[], datetime],
+        plan: Callable[[Key, datetime], None],
     ) -> None:
         self._cluster = cluster
         self._watch = watch
         self._recorder = recorder
+        self._pictures = pictures
+        self._starter = starter
+        self._job_runs = job_runs
         self._defaults = defaults
-        self._clock = clock
-        self._job_runs = JobRuns(cluster=cluster, watch=watch, recorder=recorder, clock=clock)
+        self._now = now
+        self._plan = plan
+        self._cron_jobs = CronJobs(cluster, self._committed)
         # The UID last seen under each name: another one means that the ScheduledJob was made anew.
         self._uids: dict[Key, str] = {}
+        self._former: dict[Key, str] = {}
         self._rows: dict[str, JobRecord] = {}
         # Jobs that are gone and not told of yet.
         self._vanished: defaultdict[Key, dict[str, Run]] = defaultdict(dict)
         self._written_at: dict[Key, float] = {}
-        # CronJobs as they were after our last write: (what was applied, the generation it got).
-        self._applied: dict[str, tuple[Json, int]] = {}
-        # Definitions without a CronJob whose Job the API server has tried: (UID, generation).
-        self._tried: dict[str, int] = {}
 
     def key_of(self, job_id: str) -> Key | None:
         """The name of the ScheduledJob with that UID, if it is there."""
@@ -108,100 +115,88 @@ class Reconciler:
             await self._gone(key)
             return None
         self._made_anew(key, body["metadata"]["uid"])
-        defaults = self._defaults()
+        defaults, now = self._defaults(), self._now()
         observed = await self._observe(key, body)
-        observed, problem, error = await self._apply(observed, defaults)
-        refusals = [] if problem is not None else await self._job_runs.answer(observed, defaults)
-        await self._cluster_books(observed)
+        observed, problem, error = await self._cron_jobs.apply(observed, defaults, now)
+        refusals = await self._job_runs.answer(observed, defaults, problem)
+        gone = await self._tell_vanished(key)
+        decision = await self._account(key, observed, problem, gone, now)
         judged = [Judged(run, outcome.judge(run)) for run in observed.runs]
-        await self._tell_vanished(key)
-        now = self._clock()
-        wanted = status.compute(observed, judged, problem, defaults, now, refusals)
+        told = Told(
+            (*refusals, *self._verdicts(gone)), decision, self._safe(observed), self._starter.refused(observed.uid)
+        )
+        wanted = status.compute(observed, judged, problem, defaults, now, told)
+        await self._cron_jobs.keep_books(observed, status.read(wanted), now)
         wait = await self._report(key, observed, wanted, now)
-        self._record(observed, judged, defaults, wanted)
-        await self._job_runs.report(observed, judged, problem, now)
+        if wait is None:
+            self._told_of(key, gone)
+        self._record(observed, judged, defaults, wanted if wait is None else observed.status)
+        again = await self._job_runs.report(observed, judged, problem, defaults, now)
         later = await self._clean_up(observed, now)
         if error is not None:
             raise error
-        paused = pause.in_force(observed, now)
-        resumes = None if paused is None or paused.until is None else rfc3339(paused.until)
-        return _earliest(wait, later, _until(wanted.get("nextRunTime"), now), _until(resumes, now))
+        self._plan_starts(key, decision, now)
+        return _earliest(
+            wait, again, later, *(_until(moment, now) for moment in self._moments(observed, decision, wanted))
+        )
 
     async def _observe(self, key: Key, body: Json) -> Observed:
         cron_job = self._watch.cron_jobs.get(*key)
         if cron_job is None:
             # The cache holds only what carries our label, and may lag behind our own write.
             cron_job = await self._cluster.cron_job(*key)
-        return observe.observe(body, cron_job, self._watch.jobs_of(*key), self._watch.requests_of(*key))
+        return self._pictures.of(key, body, cron_job, self._watch.jobs_of(*key))
 
-    async def _apply(self, observed: Observed, defaults: Defaults) -> tuple[Observed, Problem | None, ApiError | None]:
-        """Make the CronJob what it should be. Returns what is there now, what is wrong, and what to try again for."""
-        problem = definition.problem(observed, defaults)
-        if problem is None:
-            assert observed.spec is not None, "a definition that cannot be read is a problem"
-            try:
-                cron_job = await self._apply_cron_job(observed, observed.spec, defaults)
-                # The runs made in this very look belong to it already.
-                return replace(observed, cron_job=cron_job), None, None
-            except ApiError as error:
-                if error.status in _USER_ERRORS or _UNKNOWN_FIELD in error.message:
-                    return observed, Problem(ConditionReason.INVALID_TEMPLATE, f"template: {error.message}"), None
-                if error.status == HTTPStatus.CONFLICT:
-                    raise
-                text = f"{error.message}; it is being tried again"
-                return observed, Problem(ConditionReason.CANNOT_APPLY, text), error
-        if problem.reason is not ConditionReason.CRONJOB_EXISTS:
-            # What runs is what the object says; what it says now cannot run.
-            await self._stop_cron_job(observed)
-        return observed, problem, None
+    async def _account(
+        self, key: Key, observed: Observed, problem: Problem | None, vanished: list[Run], now: datetime
+    ) -> Decision | None:
+        """What becomes of the due times; None where nothing is due by the clock."""
+        before = status.read(observed.status)
+        # What the world refuses just now is still due.
+        suspended = problem is not None and problem.reason is not ConditionReason.CANNOT_APPLY
+        found = self._starter.situation(observed, before, suspended=suspended, vanished=vanished)
+        if found is None:
+            return None
+        decision = accounting.decide(found, now)
+        if all(entry.verdict is Verdict.SKIPPED for entry in decision.endings):
+            return decision
+        # Before it is said for good that nothing ran the cluster itself is asked: a watch may be behind.
+        jobs = await self._cluster.jobs_of(observed.namespace, observed.uid)
+        cron_job = await self._cluster.cron_job(*key)
+        live = self._pictures.of(key, observed.body, cron_job, [(job, self._watch.pods_of(job)) for job in jobs])
+        found = self._starter.situation(live, before, suspended=suspended, vanished=vanished)
+        return None if found is None else accounting.decide(found, now)
 
-    async def _apply_cron_job(self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> Json | None:
-        """The CronJob as it is after this look; None if there is none."""
-        wanted = desired.cron_job(observed, spec, defaults, self._clock())
-        actual = observed.cron_job
-        if wanted is None:
-            await self._stop_cron_job(observed)
-            await self._try_job(observed, spec, defaults)
-            return actual
-        if actual is not None and not desired.differs(wanted, actual):
-            return actual
-        applied = self._applied.get(observed.uid)
-        if actual is not None and applied == (wanted, actual["metadata"].get("generation")):
-            # Kubernetes writes some values in another way than they were given: that is no drift.
-            return actual
-        result = await self._cluster.apply_cron_job(wanted)
-        self._applied[observed.uid] = (wanted, result["metadata"]["generation"])
-        _log.info("applied CronJob %s/%s", observed.namespace, observed.name)
-        return result
-
-    async def _stop_cron_job(self, observed: Observed) -> None:
-        """No CronJob is wanted: it starts nothing more at once, and goes when its runs are over and recorded."""
-        cron_job = observed.cron_job
-        if cron_job is None or not desired.is_ours(cron_job, observed):
+    def _plan_starts(self, key: Key, decision: Decision | None, now: datetime) -> None:
+        if decision is None:
             return
-        if not cron_job["spec"].get("suspend"):
-            await self._cluster.suspend_cron_job(cron_job)
-        elif observed.spec is not None and all(self._committed(observed, run) for run in observed.runs):
-            await self._cluster.delete_cron_job(observed.namespace, observed.name, cron_job["metadata"]["uid"])
-            self._applied.pop(observed.uid, None)
+        if decision.starts:
+            self._plan(key, now)
+        elif decision.look_again is not None:
+            self._plan(key, decision.look_again)
 
-    async def _try_job(self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> None:
-        """Where no CronJob is made the API server has not seen the template yet: let it look, once."""
-        if self._tried.get(observed.uid) == observed.generation:
-            return
-        job = {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "metadata": {"name": f"{observed.name}-r-try", "namespace": observed.namespace},
-            "spec": desired.job_spec(observed, spec, defaults),
-        }
-        await self._cluster.create_job(job, dry_run=True)
-        self._tried[observed.uid] = observed.generation
+    def _moments(self, observed: Observed, decision: Decision | None, wanted: Json) -> list[datetime | None]:
+        """When time alone changes something: a due time, a pause's end, or which clock it is that starts."""
+        now = self._now()
+        paused = pause.in_force(observed, now)
+        next_run = wanted.get("nextRunTime")
+        changes = None
+        if observed.spec is not None and observed.timetable is not None:
+            changes = desired.clock_changes(observed.spec, self._defaults(), now)
+        return [
+            None if next_run is None else parse_rfc3339(next_run),
+            None if paused is None else paused.until,
+            None if decision is None else decision.look_again,
+            changes,
+        ]
 
-    async def _cluster_books(self, observed: Observed) -> None:
-        references = desired.missing_references(observed)
-        if references and observed.cron_job is not None:
-            await self._cluster.list_in_cron_job(observed.cron_job, references)
+    def _safe(self, observed: Observed) -> frozenset[Unrecorded]:
+        """The verdicts without a run that the database has."""
+        return frozenset(
+            entry
+            for entry in status.read(observed.status).unrecorded
+            if self._recorder.is_committed(records.ending_id(observed, entry))
+        )
 
     async def _report(self, key: Key, observed: Observed, wanted: Json, now: datetime) -> float | None:
         """Write the status if it changed, and tell the Events of that. Returns when to come back, if it is too soon."""
@@ -210,7 +205,8 @@ class Reconciler:
             return None
         told = events.changes(observed.body, before, wanted, now)
         since = time.monotonic() - self._written_at.get(key, -_STATUS_SECONDS)
-        if not told and since < _STATUS_SECONDS:
+        urgent = told or any(before.get(field) != wanted.get(field) for field in _ACCOUNTS)
+        if not urgent and since < _STATUS_SECONDS:
             return _STATUS_SECONDS - since
         item = await self._cluster.write_status(paths.SCHEDULED_JOB, observed.body, wanted)
         self._written_at[key] = time.monotonic()
@@ -230,10 +226,12 @@ class Reconciler:
             # Events are for people who look right now; the status and the record hold the same for good.
             _log.warning("an Event could not be told: %s", error)
 
-    def _record(self, observed: Observed, judged: list[Judged], defaults: Defaults, wanted: Json) -> None:
-        row = records.job_record(observed, defaults, wanted)
+    def _record(self, observed: Observed, judged: list[Judged], defaults: Defaults, written: Json) -> None:
+        """Hand over what is to be remembered. Verdicts without a run only as they were written into the status."""
+        row = records.job_record(observed, defaults, written)
         self._rows[observed.uid] = row
-        self._recorder.submit(row, [self._execution(row, item.run, item.outcome) for item in judged])
+        endings = [records.ending_record(observed, entry) for entry in status.read(written).unrecorded]
+        self._recorder.submit(row, [*endings, *(self._execution(row, item.run, item.outcome) for item in judged)])
 
     @staticmethod
     def _execution(row: JobRecord, run: Run, ending: Outcome) -> ExecutionRecord:
@@ -241,28 +239,55 @@ class Reconciler:
             job_id=row.id, namespace=row.namespace, job_name=row.resource_name, run=run, outcome=ending
         )
 
-    async def _tell_vanished(self, key: Key) -> None:
-        """Record the runs whose Jobs are gone."""
+    async def _tell_vanished(self, key: Key) -> list[Run]:
+        """Record the runs whose Jobs are gone. Returns those that belong to what is there now."""
+        mine = []
         for run in list(self._vanished.get(key, {}).values()):
             uid = run.job["metadata"]["labels"].get(names.LABEL_SCHEDULED_JOB_UID, "")
             row = self._rows.get(uid)
-            if row is not None:
-                gone = False
-                if not run.finished:
-                    live = await self._cluster.scheduled_job(*key)
-                    gone = live is None or live["metadata"]["uid"] != uid
-                ending = outcome.vanished(run, owner_gone=gone, now=self._clock())
-                self._recorder.submit(row, [self._execution(row, run, ending)])
-            self._vanished[key].pop(run.uid, None)
-        if not self._vanished.get(key):
-            self._vanished.pop(key, None)
+            if row is None:
+                continue
+            gone = False
+            if not run.finished:
+                live = await self._cluster.scheduled_job(*key)
+                gone = live is None or live["metadata"]["uid"] != uid
+            ending = outcome.vanished(run, owner_gone=gone, now=self._now())
+            self._recorder.submit(row, [self._execution(row, run, ending)])
+            if uid == self._uids.get(key):
+                mine.append(run)
+        return mine
+
+    def _verdicts(self, gone: list[Run]) -> list[VerdictEntry]:
+        """Verdicts of runs whose Jobs are gone, but for those that the accounting of due times ends."""
+        return [
+            status.verdict_entry(
+                run.name, run.due_time, run.trigger, outcome.vanished(run, owner_gone=False, now=self._now())
+            )
+            for run in gone
+            if run.finished or run.trigger not in BY_CLOCK
+        ]
+
+    def _told_of(self, key: Key, gone: list[Run]) -> None:
+        """The status has their verdicts, so they need not be told of again; nor those of a job of before."""
+        told = {run.uid for run in gone}
+        left = {
+            uid: run
+            for uid, run in self._vanished.pop(key, {}).items()
+            if uid not in told and run.job["metadata"]["labels"].get(names.LABEL_SCHEDULED_JOB_UID) == self._uids[key]
+        }
+        if left:
+            self._vanished[key] = left
 
     async def _clean_up(self, observed: Observed, now: datetime) -> float | None:
         """Delete finished Jobs beyond `history` once they are recorded. Returns when more will be old enough."""
         if observed.spec is None:
             return None
         committed = frozenset(run.name for run in observed.runs if self._committed(observed, run))
-        for run in desired.removable(observed, observed.spec, committed, now):
+        # What a backfill has not counted yet stays.
+        committed -= backfill.held(observed)
+        accounted = status.read(observed.status).accounted
+        until = None if accounted is None else accounted.until
+        for run in desired.removable(observed, observed.spec, committed, until, now):
             await self._cluster.delete_job(observed.namespace, run.name, run.uid)
             _log.info("deleted recorded Job %s/%s", observed.namespace, run.name)
         await self._job_runs.clean_up(observed, now)
@@ -279,34 +304,38 @@ class Reconciler:
     def _made_anew(self, key: Key, uid: str) -> None:
         known = self._uids.get(key)
         if known is not None and known != uid:
+            # Its Jobs go after it, and are told of with its row.
+            self._forget_row(self._former.get(key))
+            self._former[key] = known
             self._forget(known)
         self._uids[key] = uid
 
     async def _gone(self, key: Key) -> None:
         """The ScheduledJob is not there: its runs are told of, and requests for it say so."""
         await self._tell_vanished(key)
-        for body in self._watch.requests_of(*key):
-            request = observe.read_request(body)
-            if not requests.answered(request):
-                message = f"scheduledJob: there is no ScheduledJob {key[1]} in {key[0]}: create it, and this runs"
-                told = jobrun_status.refused(request, requests.UNKNOWN_JOB, message, self._clock())
-                await self._job_runs.write(request, told)
+        self._vanished.pop(key, None)
+        await self._job_runs.without_job(key)
         uid = self._uids.get(key)
         if uid is not None and not self._watch.jobs_of(*key):
             # The row is needed until the last of its Jobs is told of.
             del self._uids[key]
             self._forget(uid)
+            self._forget_row(uid)
+            self._forget_row(self._former.pop(key, None))
+
+    def _forget_row(self, uid: str | None) -> None:
+        if uid is not None:
+            self._rows.pop(uid, None)
 
     def _forget(self, uid: str) -> None:
-        self._recorder.job_deleted(uid, self._clock())
-        self._rows.pop(uid, None)
-        self._applied.pop(uid, None)
-        self._tried.pop(uid, None)
+        self._recorder.job_deleted(uid, self._now())
+        self._cron_jobs.forget(uid)
+        self._starter.forget(uid)
 
 
-def _until(moment: str | None, now: datetime) -> float | None:
+def _until(moment: datetime | None, now: datetime) -> float | None:
     """Seconds until a moment has passed."""
-    return None if moment is None else max(0.0, (parse_rfc3339(moment) - now).total_seconds()) + 1.0
+    return None if moment is None else max(0.0, (moment - now).total_seconds()) + _MARGIN_SECONDS
 
 
 def _earliest(*delays: float | None) -> float | None:

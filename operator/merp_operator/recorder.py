@@ -25,10 +25,16 @@ _BATCH_SIZE: Final = 200
 _PURGE_BATCH: Final = 500
 _FIRST_DELAY: Final = 0.5
 _MAX_DELAY: Final = 30.0
+# Whoever waits for an answer is not held up longer, and after one failure nobody asks for so long.
+_READ_SECONDS: Final = 5.0
 
 Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
+
+
+class RecordsAway(Exception):
+    """The database cannot be read now. The message says why."""
 
 
 class Recorder:
@@ -48,6 +54,8 @@ class Recorder:
         self._deleted: dict[str, datetime] = {}
         self._wakeup = asyncio.Event()
         self.ready = asyncio.Event()
+        # Why the last read failed, and until when (monotonic) that is taken to be so.
+        self._away = ("", 0.0)
 
     def submit(self, job: JobRecord, executions: Iterable[ExecutionRecord]) -> None:
         """Remember these. What the database has as it is, is passed over."""
@@ -83,6 +91,21 @@ class Recorder:
         """UIDs of the ScheduledJobs that the database takes for existing."""
         await self.ready.wait()
         return await self._until_done("read jobs", self._read_jobs)
+
+    async def successes(self, job_id: str, start: datetime, end: datetime) -> set[datetime]:
+        """The due times in (start, end] for which that job's records have a success. Raises RecordsAway at once."""
+        reason, until = self._away
+        if time.monotonic() < until:
+            raise RecordsAway(reason)
+        if not self.ready.is_set():
+            raise RecordsAway("the database's schema is not there yet")
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                return await asyncio.to_thread(self._read_successes, job_id, start, end)
+        except (SQLAlchemyError, TimeoutError) as error:
+            reason = "it does not answer" if isinstance(error, TimeoutError) else _cause(error)
+            self._away = (reason, time.monotonic() + _READ_SECONDS)
+            raise RecordsAway(reason) from error
 
     async def close(self, execution_ids: list[str]) -> None:
         """Close rows whose Job is gone, as cancelled."""
@@ -188,6 +211,10 @@ class Recorder:
     def _read_open(self) -> list[queries.Execution]:
         with self._engine.connect() as connection:
             return queries.open_executions(connection)
+
+    def _read_successes(self, job_id: str, start: datetime, end: datetime) -> set[datetime]:
+        with self._engine.connect() as connection:
+            return queries.successes(connection, job_id, start, end)
 
     def _read_jobs(self) -> set[str]:
         with self._engine.connect() as connection:

@@ -4,10 +4,11 @@ import json
 from datetime import datetime
 
 from merp_crds import names
-from merp_crds.common import parse_rfc3339
+from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.reasons import ConditionType, Trigger
-from merp_crds.scheduledjob import Dependency, History, ScheduledJobSpec, Window
+from merp_crds.scheduledjob import Dependency, History, ScheduledJobSpec, Unrecorded, Window
 from merp_operator import desired
+from merp_operator.endings import explain
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
 from merp_records.rows import DependencyRecord, ExecutionRecord, JobRecord
@@ -74,7 +75,13 @@ def execution_record(*, job_id: str, namespace: str, job_name: str, run: Run, ou
 
 
 def refused_record(
-    observed: Observed, *, run_name: str, due_time: datetime, outcome: Outcome, asked_by: str
+    observed: Observed,
+    *,
+    run_name: str,
+    due_time: datetime,
+    outcome: Outcome,
+    asked_by: str,
+    trigger: Trigger = Trigger.MANUAL,
 ) -> ExecutionRecord:
     """The row of a request that never became a run."""
     return ExecutionRecord(
@@ -83,7 +90,7 @@ def refused_record(
         job_name=observed.name,
         run_name=run_name,
         status=outcome.status,
-        trigger=Trigger.MANUAL,
+        trigger=trigger,
         start_time=outcome.start_time,
         end_time=outcome.end_time,
         due_time=due_time,
@@ -92,6 +99,32 @@ def refused_record(
         error=outcome.error,
         created_by=asked_by,
     )
+
+
+def ending_record(observed: Observed, entry: Unrecorded) -> ExecutionRecord:
+    """The row of a due time that never had a run, or of a whole range of them."""
+    parameters: Json = {"message": explain(entry)}
+    if entry.count > 1:
+        parameters |= {"first": rfc3339(entry.first), "last": rfc3339(entry.last), "count": entry.count}
+    return ExecutionRecord(
+        job_id=observed.uid,
+        namespace=observed.namespace,
+        job_name=observed.name,
+        run_name=names.run_name_for_due_time(observed.name, entry.first),
+        status=entry.verdict,
+        trigger=Trigger.SCHEDULE,
+        start_time=entry.first,
+        end_time=max(entry.at, entry.first),
+        due_time=entry.first,
+        reason=entry.reason,
+        reason_params=parameters,
+        error=explain(entry),
+    )
+
+
+def ending_id(observed: Observed, entry: Unrecorded) -> str:
+    """The id of that row."""
+    return names.execution_id(observed.uid, names.run_name_for_due_time(observed.name, entry.first))
 
 
 def job_type(spec: ScheduledJobSpec) -> str:

@@ -1,14 +1,18 @@
-"""What becomes of the JobRuns of a ScheduledJob: a Job each, or a refusal with its reason. Pure."""
+"""What becomes of the JobRuns that ask for one run: a Job each, or a refusal with its reason. Pure."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
+
+from pydantic import ValidationError
 
 from merp_crds import names
-from merp_crds.common import rfc3339
-from merp_crds.reasons import Reason, Trigger
+from merp_crds.common import LABEL_LENGTH, parse_rfc3339, rfc3339
+from merp_crds.jobrun import JobRunSpec
+from merp_crds.reasons import Reason, Trigger, Verdict
 from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec, Task
-from merp_operator import desired
+from merp_operator import cancel, desired
 from merp_operator.desired import Defaults
 from merp_operator.observe import Json, Observed, Request
 
@@ -27,29 +31,61 @@ class Create:
 
 
 @dataclass(frozen=True, slots=True)
+class Invalid:
+    """A request that asks for what cannot be; `message` begins with the field."""
+
+    request: Request
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Refuse:
-    """A request does not become a run; `reason` is its verdict's, or None where it was no valid request."""
+    """A request does not become a run, and has its verdict for that."""
 
     request: Request
     run_name: str
     due_time: datetime
-    reason: Reason | None
+    reason: Reason
     message: str
+    verdict: Verdict = Verdict.SKIPPED
 
 
-def answers(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> list[Create | Refuse]:
-    """What becomes of each request that nothing has become of yet, oldest first."""
-    unfinished = [run.name for run in observed.unfinished]
-    existing = {run.name for run in observed.runs}
-    given: list[Create | Refuse] = []
-    for request in observed.requests:
-        if answered(request):
+Answer = Create | Invalid | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The run that a request asks for, equal on every look."""
+
+    run_name: str
+    due_time: datetime
+
+
+def answers(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> list[Answer]:
+    """What becomes of each request for one run that nothing has become of yet, oldest first."""
+    unfinished = list(observed.unfinished_names)
+    cancelled = cancel.asked(observed)
+    given: list[Answer] = []
+    for request in _open(observed):
+        if request.name in cancelled and not made_by(observed, request):
+            given.append(_withdrawn(observed, request, cancelled[request.name]))
             continue
-        answer = _answer(observed, spec, defaults, request, unfinished, existing)
+        answer = _answer(observed, spec, defaults, request, unfinished)
         if isinstance(answer, Create):
             unfinished.append(answer.job["metadata"]["name"])
         given.append(answer)
     return given
+
+
+def withdrawn(observed: Observed) -> list[Answer]:
+    """Of the requests that cannot be answered yet, those that were cancelled meanwhile."""
+    cancelled = cancel.asked(observed)
+    return [
+        _withdrawn(observed, request, cancelled[request.name])
+        for request in _open(observed)
+        # One whose Job an operator made and could not say so any more is ended as every other run.
+        if request.name in cancelled and not made_by(observed, request)
+    ]
 
 
 def answered(request: Request) -> bool:
@@ -58,71 +94,167 @@ def answered(request: Request) -> bool:
     return bool(status.get("run") or status.get("verdict")) or _refused(status)
 
 
-def due_time_of(request: Request) -> datetime:
-    """The moment that a requested run stands for."""
-    return (request.spec.due_time if request.spec is not None else None) or request.created
+def never_ran(request: Request) -> bool:
+    """Whether a request has a verdict and never became a run."""
+    status = request.body.get("status") or {}
+    return bool(status.get("verdict")) and not status.get("run") and not is_backfill(request)
 
 
-def run_name_of(scheduled_job: str, request: Request) -> str:
-    """The name of the run that a request asks for; equal on every try."""
-    due_time = request.spec.due_time if request.spec is not None else None
-    return names.run_name_for_request(scheduled_job, request.uid, due_time)
+def is_backfill(request: Request) -> bool:
+    """Whether a request asks for the runs of a range."""
+    return request.spec is not None and request.spec.backfill is not None
 
 
-def _answer(
-    observed: Observed,
-    spec: ScheduledJobSpec,
-    defaults: Defaults,
-    request: Request,
-    unfinished: list[str],
-    existing: set[str],
-) -> Create | Refuse:
-    due_time = due_time_of(request)
-    run_name = run_name_of(observed.name, request)
-    if request.spec is None:
-        return Refuse(request, run_name, due_time, None, request.problem)
-    if request.spec.backfill is not None or request.spec.run is not None:
-        field = "backfill" if request.spec.backfill is not None else "run"
-        return Refuse(request, run_name, due_time, None, f"{field}: this version cannot carry it out yet: leave it out")
-    if (request.spec.args is not None or request.spec.kwargs is not None) and spec.task is None:
-        return Refuse(request, run_name, due_time, None, f"args, kwargs: {observed.name} has no task to give them to")
-    policy = request.spec.concurrency_policy or spec.concurrency_policy
-    others = [name for name in unfinished if name != run_name]
-    if policy is not ConcurrencyPolicy.ALLOW and others and run_name not in existing:
-        return Refuse(
-            request, run_name, due_time, Reason.OVERLAP, f"{others[0]} is not finished, and overlap is forbidden"
-        )
-    return Create(request, _requested_job(observed, spec, defaults, request, run_name))
+def trigger_of(request: Request) -> Trigger:
+    """What a request's runs say that they were made by."""
+    if is_backfill(request):
+        return Trigger.BACKFILL
+    return Trigger.RETRY if request.spec is not None and request.spec.run is not None else Trigger.MANUAL
 
 
-def _requested_job(
-    observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, request: Request, run_name: str
+def identity(observed: Observed, request: Request) -> Identity | None:
+    """The run that a request asks for; None where that is an earlier run which nobody knows any more."""
+    status = request.body.get("status") or {}
+    asked = None if request.spec is None else request.spec.due_time
+    if request.spec is not None and request.spec.run is not None:
+        # Once told it stays so: the earlier run may be forgotten in the meantime.
+        known = status.get("dueTime")
+        asked = parse_rfc3339(known) if known else _earlier_due_time(observed, request, request.spec.run)
+        if asked is None:
+            return None
+    # What is written on the Job has whole seconds, as everything in Kubernetes.
+    asked = None if asked is None else asked.replace(microsecond=0)
+    name = status.get("run") or _named(observed, request, asked)
+    return Identity(name, asked or request.created)
+
+
+def made_by(observed: Observed, request: Request) -> list[tuple[str, datetime]]:
+    """The runs of a request that are there: name and due time, oldest first."""
+    label = job_run_label(request)
+    return [
+        (run.name, run.due_time)
+        for run in observed.runs
+        if (run.job["metadata"].get("labels") or {}).get(names.LABEL_JOB_RUN) == label
+        # Another JobRun may have had that name before.
+        and run.name in (_named(observed, request, run.due_time), _named(observed, request, None))
+    ]
+
+
+def job_run_label(request: Request) -> str:
+    """The value of the label by which the runs of a JobRun are found; its name, cut to what a label may be."""
+    return request.name[:LABEL_LENGTH].rstrip("-_.")
+
+
+def parameters_problem(observed: Observed, spec: ScheduledJobSpec, asked: JobRunSpec) -> str | None:
+    """What is wrong with the parameters that a request gives."""
+    if (asked.args is not None or asked.kwargs is not None) and spec.task is None:
+        return f"args, kwargs: {observed.name} has no task to give them to: leave them out"
+    return None
+
+
+def requested_job(
+    observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, request: Request, wanted: Identity
 ) -> Json:
+    """The Job that a request becomes. Raises template.TemplateError."""
     asked = request.spec
     assert asked is not None, "unreadable requests were refused"
-    if spec.task is not None and (asked.args is not None or asked.kwargs is not None):
+    if spec.task is not None:
+        own = _earlier_task(observed, spec.task, asked.run) or spec.task
         task = Task(
             func=spec.task.func,
-            args=spec.task.args if asked.args is None else asked.args,
-            kwargs=spec.task.kwargs if asked.kwargs is None else asked.kwargs,
+            args=own.args if asked.args is None else asked.args,
+            kwargs=own.kwargs if asked.kwargs is None else asked.kwargs,
         )
         spec = spec.model_copy(update={"task": task})
-    due_time = due_time_of(request)
     created_by = (request.body["metadata"].get("annotations") or {}).get(names.ANNOTATION_CREATED_BY, "unknown")
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": run_name,
+            "name": wanted.run_name,
             "namespace": observed.namespace,
             "labels": desired.labels(observed)
-            | {names.LABEL_TRIGGER: Trigger.MANUAL.value, names.LABEL_JOB_RUN: request.name[:63]},
+            | {names.LABEL_TRIGGER: trigger_of(request).value, names.LABEL_JOB_RUN: job_run_label(request)},
             "annotations": desired.job_annotations(observed)
-            | {names.ANNOTATION_DUE_TIME: rfc3339(due_time), names.ANNOTATION_CREATED_BY: created_by},
+            | {names.ANNOTATION_DUE_TIME: rfc3339(wanted.due_time), names.ANNOTATION_CREATED_BY: created_by},
             "ownerReferences": [desired.controller(observed)],
         },
-        "spec": desired.job_spec(observed, spec, defaults, due_time),
+        "spec": desired.job_spec(observed, spec, defaults, due_time=wanted.due_time, run_name=wanted.run_name),
     }
+
+
+def _open(observed: Observed) -> list[Request]:
+    """The requests for one run of which nothing has become yet."""
+    return [request for request in observed.requests if not answered(request) and not is_backfill(request)]
+
+
+def _answer(
+    observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, request: Request, unfinished: list[str]
+) -> Answer:
+    if request.spec is None:
+        return Invalid(request, request.problem)
+    problem = parameters_problem(observed, spec, request.spec)
+    if problem is not None:
+        return Invalid(request, problem)
+    wanted = identity(observed, request)
+    if wanted is None:
+        return Invalid(
+            request,
+            f"run: {observed.name} has no run {request.spec.run} that is still known: give its due time as dueTime",
+        )
+    policy = request.spec.concurrency_policy or spec.concurrency_policy
+    others = [name for name in unfinished if name != wanted.run_name]
+    made = any(run.name == wanted.run_name for run in observed.runs)
+    if policy is not ConcurrencyPolicy.ALLOW and others and not made:
+        message = f"{others[0]} is not finished, and overlap is forbidden"
+        return Refuse(request, wanted.run_name, wanted.due_time, Reason.OVERLAP, message)
+    return Create(request, requested_job(observed, spec, defaults, request, wanted))
+
+
+def _withdrawn(observed: Observed, request: Request, cancellation: cancel.Cancellation) -> Answer:
+    wanted = identity(observed, request)
+    if wanted is None:
+        return Invalid(request, f"{cancellation.message} before it was known which run it asks for")
+    return Refuse(
+        request,
+        wanted.run_name,
+        wanted.due_time,
+        Reason.CANCELLED_BY_USER,
+        f"{cancellation.message} before it ran",
+        Verdict.CANCELLED,
+    )
+
+
+def _named(observed: Observed, request: Request, due_time: datetime | None) -> str:
+    return names.run_name_for_request(observed.name, request.uid, due_time)
+
+
+def _earlier_due_time(observed: Observed, request: Request, name: str) -> datetime | None:
+    """The due time of an earlier run: from its Job, else from the verdicts that the status remembers."""
+    made = made_by(observed, request)
+    if made:
+        return made[0][1]
+    found = next((run.due_time for run in observed.runs if run.name == name), None)
+    if found is not None:
+        return found
+    status = observed.status
+    remembered = [*(status.get("recent") or []), *(status.get("newest") or {}).values()]
+    told = next((entry.get("dueTime") for entry in remembered if entry.get("run") == name), None)
+    return None if told is None else parse_rfc3339(told)
+
+
+def _earlier_task(observed: Observed, task: Task, name: str | None) -> Task | None:
+    """The task as an earlier run was given it, if its Job is there and called the same function."""
+    job = next((run.job for run in observed.runs if run.name == name), None)
+    if job is None:
+        return None
+    annotations: dict[str, Any] = (job["spec"]["template"].get("metadata") or {}).get("annotations") or {}
+    try:
+        found = Task.model_validate(json.loads(annotations.get(names.ANNOTATION_TASK) or "null"))
+    except (ValueError, ValidationError):
+        # Somebody wrote on the Job what is no task: the job's own parameters stand.
+        return None
+    return found if found.func == task.func else None
 
 
 def _refused(status: Json) -> bool:

@@ -1,5 +1,6 @@
 """The operator's settings: from the environment, or a `.env` file."""
 
+import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +37,16 @@ class OperatorSettings(DatabaseSettings):
     merp_health_port: Annotated[
         int, Field(ge=1, le=65_535, description="Port of /healthz, /readyz and /metrics. Default: 8080.")
     ] = 8080
+    merp_lease_namespace: Annotated[
+        str, Field(description="Namespace of the Lease. Default: empty: no election, for the only operator there is.")
+    ] = ""
+    merp_lease_name: Annotated[
+        str,
+        Field(min_length=1, description="The Lease that operators of one installation share. Default: merp-operator."),
+    ] = "merp-operator"
+    merp_pod_name: Annotated[
+        str, Field(default_factory=socket.gethostname, description="Who holds the Lease. Default: the host's name.")
+    ]
     merp_kubeconfig: Annotated[
         Path | None, Field(description="A kubeconfig, outside a cluster. Default: the pod's own account.")
     ] = None

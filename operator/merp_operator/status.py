@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from merp_crds import schedule
+from merp_crds import names, schedule
 from merp_crds.common import Condition, parse_rfc3339
 from merp_crds.reasons import ConditionReason, ConditionType, Reason, RunState, Trigger, Verdict
 from merp_crds.scheduledjob import (
@@ -15,12 +15,17 @@ from merp_crds.scheduledjob import (
     RECENT_VERDICTS,
     RunEntry,
     ScheduledJobStatus,
+    Unrecorded,
     VerdictEntry,
 )
+from merp_crds.zones import find_zone
 from merp_operator import desired, pause
+from merp_operator.accounting import Decision
 from merp_operator.definition import Problem
+from merp_operator.endings import explain
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
+from merp_operator.situation import BY_CLOCK
 
 # Status texts are for a table and a dialog; the record holds the whole of it.
 _MESSAGE_LENGTH: Final = 1024
@@ -38,26 +43,54 @@ class Judged:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a look found beside the runs that exist.
+
+    `verdicts` are those of requests that never became a run and of runs whose Jobs are gone; `committed` are the
+    entries of `unrecorded` that the database has; `refused` is why a due run could not be made.
+    """
+
+    verdicts: tuple[VerdictEntry, ...] = ()
+    decision: Decision | None = None
+    committed: frozenset[Unrecorded] = frozenset()
+    refused: str = ""
+
+
 def compute(
     observed: Observed,
     judged: Iterable[Judged],
     problem: Problem | None,
     defaults: desired.Defaults,
     now: datetime,
-    refusals: Iterable[VerdictEntry] = (),
+    told: Told = Told(),
 ) -> Json:
     """The status as JSON: the same input gives the same output, so that a second pass has nothing to write."""
-    before = _read(observed.status)
+    before = read(observed.status)
     runs = list(judged)
-    recent = _recent(before, runs, refusals)
+    decision = told.decision
+    endings = () if decision is None else decision.endings
+    recent = _recent(before, runs, [*told.verdicts, *(_ending_entry(observed.name, entry) for entry in endings)])
     active = [_active(item) for item in runs if not item.outcome.ended]
     spec = observed.spec
+    next_run_time = _next_run_time(observed, problem, now)
     status = ScheduledJobStatus(
         observed_generation=observed.generation,
-        conditions=_conditions(observed, before, problem, active, recent, now),
+        conditions=_conditions(
+            observed,
+            before,
+            [
+                _ready(problem),
+                _paused(observed, now),
+                _waiting(active),
+                _last_run(recent),
+                *_on_schedule(observed, problem, recent, next_run_time, told, now),
+            ],
+            now,
+        ),
         schedule=None if spec is None else schedule.describe(spec.schedule)[:128],
         time_zone=None if spec is None else desired.zone(spec, defaults),
-        next_run_time=_next_run_time(observed, problem, defaults, now),
+        next_run_time=next_run_time,
         last_schedule_time=_last_schedule_time(observed, before, runs),
         last_success_time=_last_success_time(before, recent),
         active=active[:MAX_LISTED_RUNS],
@@ -65,14 +98,15 @@ def compute(
         recent=recent[:RECENT_VERDICTS],
         newest=_newest(before, recent),
         opened=before.opened,
-        unrecorded=before.unrecorded,
-        accounted=before.accounted,
-        clock=_clock(observed, defaults),
+        unrecorded=_unrecorded(before, decision, told.committed),
+        accounted=None if decision is None else decision.accounted,
+        clock=_clock(observed, defaults, now),
     )
     return _without_empty(status.as_json())
 
 
-def _read(body: Json) -> ScheduledJobStatus:
+def read(body: Json) -> ScheduledJobStatus:
+    """A status as the model has it."""
     try:
         return ScheduledJobStatus.model_validate(body)
     except ValidationError:
@@ -126,13 +160,34 @@ def _newest(before: ScheduledJobStatus, recent: list[VerdictEntry]) -> dict[str,
     return dict(sorted(newest.items()))
 
 
-def _next_run_time(
-    observed: Observed, problem: Problem | None, defaults: desired.Defaults, now: datetime
-) -> datetime | None:
-    spec = observed.spec
-    if spec is None or spec.schedule is None or problem is not None or pause.in_force(observed, now) is not None:
+def _ending_entry(scheduled_job: str, entry: Unrecorded) -> VerdictEntry:
+    """A due time without a run, or a range of them, as the status lists it."""
+    return VerdictEntry(
+        run=names.run_name_for_due_time(scheduled_job, entry.first),
+        due_time=entry.first,
+        trigger=Trigger.SCHEDULE,
+        verdict=entry.verdict,
+        reason=entry.reason,
+        message=explain(entry),
+        end_time=entry.at,
+    )
+
+
+def _unrecorded(
+    before: ScheduledJobStatus, decision: Decision | None, committed: frozenset[Unrecorded]
+) -> list[Unrecorded]:
+    """Endings that the database lacks, or that hold back `accounted` because an older due time is open."""
+    if decision is None:
+        return [entry for entry in before.unrecorded if entry not in committed]
+    until = decision.accounted.until
+    kept = [entry for entry in before.unrecorded if entry not in committed or entry.last > until]
+    return [*kept, *decision.endings]
+
+
+def _next_run_time(observed: Observed, problem: Problem | None, now: datetime) -> datetime | None:
+    if observed.timetable is None or problem is not None or pause.in_force(observed, now) is not None:
         return None
-    return schedule.next_due(spec.schedule, defaults.time_zone, now)
+    return observed.timetable.after(now)
 
 
 def _last_schedule_time(observed: Observed, before: ScheduledJobStatus, runs: list[Judged]) -> datetime | None:
@@ -152,40 +207,74 @@ def _last_success_time(before: ScheduledJobStatus, recent: list[VerdictEntry]) -
     return max(times, default=None)
 
 
-def _clock(observed: Observed, defaults: desired.Defaults) -> str:
+def _clock(observed: Observed, defaults: desired.Defaults, now: datetime) -> str:
     spec = observed.spec
     if spec is None or spec.schedule is None:
         return "None"
-    return "Operator" if schedule.native_cron(spec.schedule, defaults.time_zone) is None else "Native"
+    try:
+        return "Operator" if desired.native_clock(spec, defaults, now) is None else "Native"
+    except ValueError:
+        # What is wrong with the schedule the condition Ready says.
+        return "None"
 
 
 def _conditions(
-    observed: Observed,
-    before: ScheduledJobStatus,
-    problem: Problem | None,
-    active: list[RunEntry],
-    recent: list[VerdictEntry],
-    now: datetime,
+    observed: Observed, before: ScheduledJobStatus, wanted: Iterable[_Wanted], now: datetime
 ) -> list[Condition]:
     found = {entry.type: entry for entry in before.conditions}
-    wanted = [
-        _ready(problem),
-        _paused(observed, now),
-        _waiting(active),
-        _last_run(recent),
-    ]
+    shown = []
     for kind, status, reason, message in wanted:
         known = found.get(kind.value)
         changed = known is None or known.status != status
-        found[kind.value] = Condition(
-            type=kind.value,
-            status=status,
-            reason=reason,
-            message=message[:_MESSAGE_LENGTH],
-            last_transition_time=now if changed or known is None else known.last_transition_time,
-            observed_generation=observed.generation,
+        shown.append(
+            Condition(
+                type=kind.value,
+                status=status,
+                reason=reason,
+                message=message[:_MESSAGE_LENGTH],
+                last_transition_time=now if changed or known is None else known.last_transition_time,
+                observed_generation=observed.generation,
+            )
         )
-    return sorted(found.values(), key=lambda entry: entry.type)
+    return sorted(shown, key=lambda entry: entry.type)
+
+
+def _on_schedule(
+    observed: Observed,
+    problem: Problem | None,
+    recent: list[VerdictEntry],
+    next_run_time: datetime | None,
+    told: Told,
+    now: datetime,
+) -> list[_Wanted]:
+    """Whether what is due is started; nothing for a job that nothing makes due."""
+    kind, timetable = ConditionType.ON_SCHEDULE, observed.timetable
+    if timetable is None:
+        return []
+    if problem is not None:
+        return [(kind, "Unknown", problem.reason.value, "the definition is not good")]
+    if pause.in_force(observed, now) is not None:
+        return [(kind, "Unknown", ConditionReason.PAUSED.value, "nothing becomes due while it is paused")]
+    if told.refused:
+        return [(kind, "False", ConditionReason.CANNOT_START.value, told.refused)]
+    unknown = timetable.unknown_from
+    if (
+        next_run_time is not None
+        and unknown is not None
+        and next_run_time.astimezone(find_zone(timetable.zone)).date() >= unknown
+    ):
+        text = f"the calendar knows no days from {unknown}: from there only weekends count; renew it"
+        return [(kind, "False", ConditionReason.CALENDAR_UNKNOWN.value, text)]
+    newest = max(
+        (entry for entry in recent if entry.due_time is not None and entry.trigger in BY_CLOCK),
+        key=lambda entry: (entry.due_time, entry.end_time),
+        default=None,
+    )
+    if newest is not None and newest.verdict is Verdict.MISSED:
+        return [(kind, "False", ConditionReason.MISSED.value, newest.message or "the last due time was missed")]
+    if next_run_time is None:
+        return [(kind, "True", ConditionReason.COMPLETED.value, "its last due time has passed")]
+    return [(kind, "True", ConditionReason.ON_SCHEDULE.value, "what is due is started")]
 
 
 def _ready(problem: Problem | None) -> _Wanted:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from merp_crds import names
+from merp_crds.common import parse_rfc3339
 from merp_crds.scheduledjob import Priority, ScheduledJobSpec, Template
+from merp_crds.zones import find_zone
 from merp_operator.observe import Json
 
 CONTAINER: Final = "task"
@@ -40,11 +42,12 @@ def pod_template(
     time_zone: str,
     default_env: Sequence[Json] = (),
     due_time: str | None = None,
+    run_name: str | None = None,
 ) -> Json:
     """The pod template of a run of the ScheduledJob `name`.
 
-    `due_time` is written where the operator starts the run itself; the native clock's Jobs carry it in their name.
-    Raises TemplateError.
+    `due_time` (RFC 3339) and `run_name` are given where the operator starts the run itself; the native clock's Jobs
+    are all of one template, and have both in their name. Raises TemplateError.
     """
     template = spec.template or Template()
     if template.image is None and default_env:
@@ -64,9 +67,10 @@ def pod_template(
     if spec.task is not None:
         task = {"func": spec.task.func, "args": spec.task.args, "kwargs": spec.task.kwargs}
         annotations[names.ANNOTATION_TASK] = json.dumps(task, ensure_ascii=False)
+    environment = _environment(name, template) + _run_environment(uid, time_zone, due_time, run_name)
     rendered = {
         "metadata": {"labels": labels, "annotations": annotations},
-        "spec": _pod_spec(name, spec, template, image),
+        "spec": _pod_spec(spec, template, image, environment),
     }
     _check(template.pod_template or {})
     merged: Json = merge(rendered, template.pod_template or {})
@@ -76,13 +80,13 @@ def pod_template(
     return merged
 
 
-def _pod_spec(name: str, spec: ScheduledJobSpec, template: Template, image: str) -> Json:
+def _pod_spec(spec: ScheduledJobSpec, template: Template, image: str, environment: list[Json]) -> Json:
     pod: Json = {
         "restartPolicy": "Never",
         "enableServiceLinks": False,
         # A task that talks to the API server says so by naming its account.
         "automountServiceAccountToken": template.service_account_name is not None,
-        "containers": [_container(name, spec, template, image)],
+        "containers": [_container(spec, template, image, environment)],
         "volumes": [_task_volume(), *template.volumes],
     }
     priority_class = spec.priority_class_name or _PRIORITY_CLASSES.get(spec.priority)
@@ -99,13 +103,13 @@ def _pod_spec(name: str, spec: ScheduledJobSpec, template: Template, image: str)
     return pod
 
 
-def _container(name: str, spec: ScheduledJobSpec, template: Template, image: str) -> Json:
+def _container(spec: ScheduledJobSpec, template: Template, image: str, environment: list[Json]) -> Json:
     container: Json = {
         "name": CONTAINER,
         "image": image,
         "imagePullPolicy": template.image_pull_policy or "IfNotPresent",
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "env": [*_environment(name, template), *template.env],
+        "env": [*environment, *template.env],
         "volumeMounts": [
             {"name": _TASK_VOLUME, "mountPath": TASK_FOLDER, "readOnly": True},
             *template.volume_mounts,
@@ -132,10 +136,26 @@ def _environment(name: str, template: Template) -> list[Json]:
         {"name": "MERP_NAMESPACE", "valueFrom": field("metadata.namespace")},
         {"name": "MERP_POD_NAME", "valueFrom": field("metadata.name")},
         {"name": "MERP_RUN_NAME", "valueFrom": field(f"metadata.labels['{names.LABEL_JOB_NAME}']")},
+        # As the runner makes it. The kubelet puts the names in, so that it is the same whichever clock made the Job.
+        {"name": "MERP_IDEMPOTENCY_KEY", "value": "$(MERP_NAMESPACE)/$(MERP_RUN_NAME)"},
     ]
     secret = [entry["name"] for entry in template.env if "secretKeyRef" in (entry.get("valueFrom") or {})]
     if secret:
         environment.append({"name": "MERP_SECRET_ENV", "value": ",".join(secret)})
+    return environment
+
+
+def _run_environment(uid: str, time_zone: str, due_time: str | None, run_name: str | None) -> list[Json]:
+    """What an image without our runner could not find out by itself, named and written as the runner does it."""
+    environment: list[Json] = []
+    if due_time is not None:
+        day = parse_rfc3339(due_time).astimezone(find_zone(time_zone)).date()
+        environment += [
+            {"name": "MERP_DUE_TIME", "value": due_time},
+            {"name": "MERP_BUSINESS_DATE", "value": day.isoformat()},
+        ]
+    if run_name is not None:
+        environment.append({"name": "MERP_EXECUTION_ID", "value": names.execution_id(uid, run_name)})
     return environment
 
 

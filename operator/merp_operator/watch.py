@@ -88,6 +88,9 @@ class Watch:
         self._vanished = vanished
         self.scheduled_jobs = Own(paths.SCHEDULED_JOB, lambda item: changed(*_key(item)))
         self.job_runs = Own(paths.JOB_RUN, self._job_run_changed)
+        self.calendars = Own(paths.BUSINESS_CALENDAR, self._calendar_changed)
+        # Set by every change of a calendar; whoever waits for it clears it.
+        self.calendar_changed = asyncio.Event()
         self._jobs_of: defaultdict[Key, dict[str, Json]] = defaultdict(dict)
         self._pods_of: defaultdict[Key, dict[str, Json]] = defaultdict(dict)
         self._requests_of: defaultdict[Key, dict[str, Json]] = defaultdict(dict)
@@ -128,7 +131,8 @@ class Watch:
 
     async def resync(self) -> None:
         """List our own kinds once, however long the server takes to be there."""
-        for own in (self.scheduled_jobs, self.job_runs):
+        # Calendars first: a job that names one is not to be found without it.
+        for own in (self.calendars, self.scheduled_jobs, self.job_runs):
             delay = 0.5
             while True:
                 try:
@@ -162,6 +166,15 @@ class Watch:
             namespace=self._namespace,
             trim=_without_managed_fields,
         )
+
+    def _calendar_changed(self, item: Json) -> None:
+        """Every ScheduledJob that names it has other due times now."""
+        _, name = _key(item)
+        self.calendar_changed.set()
+        for job in self.scheduled_jobs.all():
+            schedule = (job.get("spec") or {}).get("schedule") or {}
+            if (schedule.get("calendar") or {}).get("name") == name:
+                self._changed(*_key(job))
 
     def _job_run_changed(self, item: Json) -> None:
         namespace, name = _key(item)
@@ -219,7 +232,8 @@ class Watch:
 
 
 def _key(item: Json) -> Key:
-    return item["metadata"]["namespace"], item["metadata"]["name"]
+    # What is in no namespace has an empty one.
+    return item["metadata"].get("namespace", ""), item["metadata"]["name"]
 
 
 def _older(item: Json, known: Json) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, or_, select
 
-from merp_crds.reasons import RunState
+from merp_crds.reasons import RunState, Verdict
 from merp_records.tables import Job, JobDependency, JobExecution, is_key
 
 MAX_LIMIT: Final = 500
@@ -207,6 +207,18 @@ def due_verdicts(connection: Connection, job_id: str, start: datetime, end: date
         .order_by(columns.due_time, columns.id)
     )
     return [DueVerdict(*row) for row in connection.execute(query)]
+
+
+def successes(connection: Connection, job_id: str, start: datetime, end: datetime) -> set[datetime]:
+    """The due times in (start, end] for which a success of that job is recorded, whatever made the run."""
+    columns = _EXECUTIONS.c
+    query = select(columns.due_time).where(
+        columns.job_id == job_id,
+        columns.due_time > _aware("start", start),
+        columns.due_time <= _aware("end", end),
+        columns.status == Verdict.SUCCESS.value,
+    )
+    return set(connection.scalars(query))
 
 
 def job(connection: Connection, job_id: str, *, namespaces: Collection[str] | None) -> RecordedJob | None:

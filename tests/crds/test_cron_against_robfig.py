@@ -16,6 +16,7 @@ from merp_cluster.cache import Cache, cache_root
 from merp_crds.cron import Cron
 
 SOURCE = Path(__file__).parent / "oracle"
+GOLDEN = Path(__file__).parent / "golden_cron.jsonl"
 # Fixed, so that a failure can be seen again; another one is tried by setting SEED.
 SEED = int(os.environ.get("SEED", "20261125"))
 QUESTIONS = 12_000
@@ -110,7 +111,8 @@ def questions() -> list[dict[str, Any]]:
     for number in range(QUESTIONS):
         fields = [field(chance, index) for index in range(5)]
         # Every other question is about a quirk, each in its turn.
-        quirk = QUIRKS[names[number // 2 % len(names)]] if number % 2 == 0 else None
+        name = names[number // 2 % len(names)] if number % 2 == 0 else None
+        quirk = None if name is None else QUIRKS[name]
         if isinstance(quirk, tuple):
             fields = [text if chance.random() < 0.3 else "*" for text in fields]
             fields[quirk[0]] = quirk[1]
@@ -120,8 +122,15 @@ def questions() -> list[dict[str, Any]]:
             moment = chance.choice(changes[zone]) + timedelta(seconds=chance.randint(0, 11 * 86_400))
         else:
             moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=chance.randint(0, 5 * 365 * 86_400))
-        asked.append({"Expression": expression, "Zone": zone, "After": int(moment.timestamp()), "Count": COUNT})
+        question = {"Expression": expression, "Zone": zone, "After": int(moment.timestamp()), "Count": COUNT}
+        asked.append(question | {"Quirk": name})
     return asked
+
+
+def answers(oracle: Path, asked: list[dict[str, Any]]) -> list[list[int] | None]:
+    text = "".join(json.dumps(question) + "\n" for question in asked)
+    said = subprocess.run([oracle], input=text, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [None if answer.get("error") else answer["times"] for answer in map(json.loads, said)]
 
 
 def ours(question: dict[str, Any]) -> list[int] | None:
@@ -142,15 +151,21 @@ def ours(question: dict[str, Any]) -> list[int] | None:
 @pytest.mark.timeout(600)  # twelve thousand searches over years, on a busy machine
 def test_no_difference(oracle: Path) -> None:
     asked = questions()
-    text = "".join(json.dumps(question) + "\n" for question in asked)
-    said = subprocess.run([oracle], input=text, capture_output=True, text=True, check=True).stdout.splitlines()
-    theirs = [None if answer.get("error") else answer["times"] for answer in map(json.loads, said)]
-    assert len(theirs) == len(asked)
+    theirs = answers(oracle, asked)
+    assert len(theirs) == len(asked) >= 10_000
     invalid = sum(times is None for times in theirs)
     assert invalid * 3 >= len(asked), f"only {invalid} of {len(asked)} are invalid"
+    rare = {name: number for name in QUIRKS if (number := sum(question["Quirk"] == name for question in asked)) < 100}
+    assert rare == {}
     differences = [
         (question, expected, found)
         for question, expected in zip(asked, theirs, strict=True)
         if (found := ours(question)) != expected
     ]
     assert differences[:5] == []
+
+
+def test_the_golden_file_is_what_the_original_says(oracle: Path) -> None:
+    rows = [json.loads(line) for line in GOLDEN.read_text().splitlines()]
+    asked = [{"Expression": text, "Zone": zone, "After": after, "Count": 5} for text, zone, after, _ in rows]
+    assert answers(oracle, asked) == [times for *_, times in rows]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from merp_crds.businesscalendar import BusinessCalendarSpec, BusinessCalendarStatus
+from merp_crds.common import Model
 from merp_crds.scheduledjob import ScheduledJobSpec, ScheduledJobStatus
 from merp_crds.schema import KINDS, Kind, definition, structural
 
@@ -90,17 +92,42 @@ def test_the_spec_has_every_field_of_the_design_in_order() -> None:
     ]
 
 
-def test_what_the_model_writes_the_schema_keeps() -> None:
-    known = set(structural(ScheduledJobStatus)["properties"])
-    assert known == {field.alias for field in ScheduledJobStatus.model_fields.values()}
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(ScheduledJobStatus, id="ScheduledJob"),
+        pytest.param(BusinessCalendarStatus, id="BusinessCalendar"),
+        pytest.param(BusinessCalendarSpec, id="BusinessCalendar-spec"),
+    ],
+)
+def test_what_the_model_writes_the_schema_keeps(model: type[Model]) -> None:
+    known = set(structural(model)["properties"])
+    assert known == {field.alias for field in model.model_fields.values()}
 
 
-def test_columns() -> None:
-    crd = yaml.safe_load((ROOT / "crds" / "scheduledjob.yaml").read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        pytest.param(
+            "scheduledjob.yaml",
+            ["Schedule", "TZ", "Ready", "Paused", "Active", "Last Run", "Result", "Next Run", "Age"],
+            id="ScheduledJob",
+        ),
+        pytest.param("businesscalendar.yaml", ["Built-In", "Valid Through", "Ready", "Age"], id="BusinessCalendar"),
+    ],
+)
+def test_columns(file: str, expected: list[str]) -> None:
+    crd = yaml.safe_load((ROOT / "crds" / file).read_text(encoding="utf-8"))
     columns = [
         entry["name"] for entry in crd["spec"]["versions"][0]["additionalPrinterColumns"] if entry["priority"] == 0
     ]
-    assert columns == ["Schedule", "TZ", "Ready", "Paused", "Active", "Last Run", "Result", "Next Run", "Age"]
+    assert columns == expected
+
+
+def test_calendars_are_in_no_namespace_and_all_else_is() -> None:
+    scopes = {kind.kind: definition(kind)["spec"]["scope"] for kind in KINDS}
+    assert scopes.pop("BusinessCalendar") == "Cluster"
+    assert set(scopes.values()) == {"Namespaced"}
 
 
 def test_check_is_content_with_what_is_committed_and_names_what_is_not(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from merp_operator import calendars
+
 Json = dict[str, Any]
 
 MYSQL = (
@@ -65,12 +67,64 @@ class TestShape:
     @pytest.mark.parametrize(
         ("values", "budgets"),
         [
-            pytest.param(MYSQL, [], id="one-gateway"),
-            pytest.param((*MYSQL, "api.replicas=2"), ["erp-merp-scheduler-api"], id="two-gateways"),
+            pytest.param((), [], id="sqlite"),
+            pytest.param((*MYSQL, "operator.replicas=1"), [], id="one-of-each"),
+            pytest.param(MYSQL, ["erp-merp-scheduler-operator"], id="mysql"),
+            pytest.param(
+                (*MYSQL, "api.replicas=2"),
+                ["erp-merp-scheduler-api", "erp-merp-scheduler-operator"],
+                id="two-gateways",
+            ),
         ],
     )
-    def test_a_budget_only_where_there_is_more_than_one_gateway(self, chart, values, budgets):
-        assert chart.objects(*values).names("PodDisruptionBudget") == budgets
+    def test_a_budget_only_where_there_is_more_than_one_pod(self, chart, values, budgets):
+        objects = chart.objects(*values)
+        assert objects.names("PodDisruptionBudget") == budgets
+        for name in budgets:
+            selector = objects.get("PodDisruptionBudget", name)["spec"]["selector"]["matchLabels"].items()
+            assert selector <= objects.get("Deployment", name)["spec"]["template"]["metadata"]["labels"].items()
+
+    @pytest.mark.parametrize(
+        ("values", "replicas", "strategy"),
+        [
+            pytest.param((), 1, "Recreate", id="sqlite"),
+            pytest.param(("operator.replicas=0",), 0, "Recreate", id="sqlite-stopped"),
+            pytest.param(MYSQL, 2, "RollingUpdate", id="mysql"),
+            pytest.param((*MYSQL, "operator.replicas=5"), 5, "RollingUpdate", id="mysql-five"),
+            pytest.param((*MYSQL, "operator.replicas=0"), 0, "RollingUpdate", id="mysql-stopped"),
+        ],
+    )
+    def test_how_many_operators_there_are_and_that_they_share_a_lease(self, chart, values, replicas, strategy):
+        objects = chart.objects(*values)
+        name = "erp-merp-scheduler-operator" if MYSQL[0] in values else "erp-merp-scheduler"
+        deployment = objects.get("Deployment", name)["spec"]
+        assert (deployment["replicas"], deployment["strategy"]["type"]) == (replicas, strategy)
+        variables = env(container(deployment["template"]["spec"], "operator"))
+        assert (variables["MERP_LEASE_NAMESPACE"], variables["MERP_LEASE_NAME"]) == (
+            "erp-system",
+            "erp-merp-scheduler-operator",
+        )
+        assert variables["MERP_POD_NAME"]["fieldRef"]["fieldPath"] == "metadata.name"
+
+    @pytest.mark.parametrize(
+        ("values", "keys"),
+        [
+            pytest.param((), ["topology.kubernetes.io/zone", "kubernetes.io/hostname"], id="default"),
+            pytest.param(
+                ("topologySpreadConstraints[0].topologyKey=rack", "topologySpreadConstraints[0].maxSkew=1"),
+                ["rack"],
+                id="given",
+            ),
+        ],
+    )
+    def test_pods_of_one_kind_are_spread(self, chart, values, keys):
+        objects = chart.objects(*MYSQL, *values)
+        for component in ("api", "operator"):
+            template = objects.get("Deployment", f"erp-merp-scheduler-{component}")["spec"]["template"]
+            spread = template["spec"]["topologySpreadConstraints"]
+            assert [entry["topologyKey"] for entry in spread] == keys
+            labels = template["metadata"]["labels"].items()
+            assert all(entry.get("labelSelector", {}).get("matchLabels", {}).items() <= labels for entry in spread)
 
     @pytest.mark.parametrize("values", [pytest.param((), id="sqlite"), pytest.param(MYSQL, id="mysql")])
     def test_each_service_selects_one_deployment(self, chart, values):
@@ -132,9 +186,50 @@ class TestShape:
         assert [entry["image"] for entry in hook["initContainers"]] == ["erp/tasks:v7"]
 
 
+class TestCalendars:
+    @pytest.mark.parametrize(
+        ("values", "spec"),
+        [
+            pytest.param((), {"builtIn": "CN"}, id="default"),
+            pytest.param(
+                (
+                    "calendars.cn.holidays[0].date=2027-01-01",
+                    "calendars.cn.holidays[0].name=元旦 $(HOME) $$",
+                    "calendars.cn.workdays[0].date=2027-01-03",
+                    "calendars.cn.validThrough=2027-12-31",
+                ),
+                {
+                    "builtIn": "CN",
+                    "holidays": [{"date": "2027-01-01", "name": "元旦 $(HOME) $$"}],
+                    "workdays": [{"date": "2027-01-03"}],
+                    "validThrough": "2027-12-31",
+                },
+                id="own-days",
+            ),
+        ],
+    )
+    def test_cn_is_made_of_the_values(self, chart, values, spec):
+        pod = chart.objects(*values).pods()["Job/erp-merp-scheduler-calendars"]
+        *command, name, given = container(pod, "provide")["command"]
+        assert (command[-1], name) == ("merp_operator.provide", "cn")
+        # As the kubelet reads it: a dollar before a dollar stands for one.
+        assert json.loads(given.replace("$$", "$")) == spec
+        assert calendars.read({"metadata": {"name": name}, "spec": spec})[1] == ""
+
+    def test_the_definition_and_the_calendar_come_from_the_same_helm_run(self, chart):
+        objects = chart.objects()
+        assert "BusinessCalendar" not in {item["kind"] for item in objects.items}, "helm would not find its kind"
+        assert "businesscalendars.scheduler.merp.io" in objects.names("CustomResourceDefinition")
+
+    def test_it_can_be_left_out(self, chart):
+        objects = chart.objects("calendars.cn.create=false")
+        assert "Job/erp-merp-scheduler-calendars" not in objects.pods()
+        assert [name for name in objects.names("ClusterRole") if name.endswith(":calendars")] == []
+
+
 class TestSecrets:
     @pytest.mark.parametrize("values", INSTALLATIONS)
-    def test_only_the_operator_and_the_publisher_have_a_token(self, chart, values):
+    def test_only_the_operator_and_the_hooks_have_a_token(self, chart, values):
         with_token = set()
         for owner, pod in chart.objects(*values).pods().items():
             assert pod["automountServiceAccountToken"] is False, owner
@@ -147,7 +242,7 @@ class TestSecrets:
                 mounts = [mount for mount in entry["volumeMounts"] if mount["name"] in tokens]
                 assert all(mount["mountPath"] == TOKEN_FOLDER for mount in mounts)
                 with_token |= {entry["name"]} if mounts else set()
-        assert with_token == {"operator", "publish"}
+        assert with_token == {"operator", "publish", "provide"}
 
     @pytest.mark.parametrize("values", INSTALLATIONS)
     def test_no_account_mounts_its_token_by_itself(self, chart, values):
@@ -212,7 +307,14 @@ class TestRefusals:
                 ("database.type=mysql", "database.existingSecret=s"), "database.host is empty", id="mysql-without-host"
             ),
             pytest.param(("database.host=db",), "say --set database.type=mysql", id="host-with-sqlite"),
-            pytest.param(("api.replicas=2",), "an SQLite file serves one pod", id="sqlite-twice"),
+            pytest.param(
+                ("api.replicas=2",), "api.replicas is more than 1: an SQLite file serves one pod", id="sqlite-twice"
+            ),
+            pytest.param(
+                ("operator.replicas=2",),
+                "operator.replicas is more than 1: an SQLite file serves one pod; set database.type=mysql",
+                id="sqlite-with-a-standby",
+            ),
             pytest.param(
                 ("persistence.emptyDir=true", "persistence.existingClaim=c"), "are both set", id="two-volumes"
             ),
@@ -234,13 +336,18 @@ class TestRefusals:
             pytest.param("database.pasword=x", "pasword", id="nested-name"),
             pytest.param("database.password=x", "password", id="a-password-as-a-value"),
             pytest.param("database.type=postgres", "/database/type", id="unknown-database"),
-            pytest.param("operator.replicas=2", "/operator/replicas", id="two-operators"),
+            pytest.param("operator.replicas=6", "/operator/replicas", id="six-operators"),
             pytest.param("logLevel=verbose", "/logLevel", id="log-level"),
             pytest.param("images.api.repository=merp-api:1.0", "/images/api/repository", id="tag-in-repository"),
             pytest.param("images.api.digest=abc", "/images/api/digest", id="digest"),
             pytest.param("defaultTimeZone=Local", "/defaultTimeZone", id="zone-local"),
             pytest.param("watchNamespace=Erp", "/watchNamespace", id="namespace"),
             pytest.param("persistence.size=big", "/persistence/size", id="size"),
+            pytest.param("calendars.cn=false", "/calendars/cn", id="calendar-without-create"),
+            pytest.param("calendars.de.create=true", "de", id="a-calendar-that-the-chart-does-not-make"),
+            pytest.param("calendars.cn.validThrough=2027", "/calendars/cn/validThrough", id="calendar-end"),
+            pytest.param("calendars.cn.holidays[0].date=1.1.2027", "/calendars/cn/holidays/0/date", id="calendar-day"),
+            pytest.param("calendars.cn.workdays[0].day=2027-01-03", "day", id="calendar-day-by-another-name"),
         ],
     )
     def test_the_schema_names_the_wrong_value(self, chart, value, field):
@@ -256,6 +363,7 @@ class TestLifecycle:
             pytest.param(
                 (),
                 {
+                    "CustomResourceDefinition/businesscalendars.scheduler.merp.io",
                     "CustomResourceDefinition/jobruns.scheduler.merp.io",
                     "CustomResourceDefinition/scheduledjobs.scheduler.merp.io",
                     "PersistentVolumeClaim/merp-scheduler-records",
@@ -286,7 +394,7 @@ class TestLifecycle:
     def test_nothing_holds_up_an_uninstall(self, chart, values):
         objects = chart.objects(*values)
         hooks = {(item["metadata"].get("annotations") or {}).get("helm.sh/hook") for item in objects.items} - {None}
-        assert hooks == {"pre-install,pre-upgrade", "test"}
+        assert hooks == {"pre-install,pre-upgrade", "post-install,post-upgrade", "test"}
         assert not [item for item in objects.items if item["metadata"].get("finalizers")]
         assert not [name for kind in ("ValidatingWebhookConfiguration",) for name in objects.names(kind)]
 

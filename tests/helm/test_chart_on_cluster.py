@@ -8,9 +8,18 @@ import pytest
 
 pytestmark = pytest.mark.cluster
 
-KEPT = ["crd/scheduledjobs.scheduler.merp.io", "crd/jobruns.scheduler.merp.io", "priorityclass/merp-high"]
+KEPT = [
+    "crd/scheduledjobs.scheduler.merp.io",
+    "crd/jobruns.scheduler.merp.io",
+    "crd/businesscalendars.scheduler.merp.io",
+    "priorityclass/merp-high",
+]
 CLAIM = "pvc/merp-scheduler-records"
-WITHOUT_PODS = ["--set", "operator.replicas=0", "--set", "catalogue.publish=false"]
+WITHOUT_PODS = [
+    *("--set", "operator.replicas=0"),
+    *("--set", "catalogue.publish=false"),
+    *("--set", "calendars.cn.create=false"),
+]
 
 
 @pytest.fixture

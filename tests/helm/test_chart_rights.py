@@ -23,13 +23,21 @@ CALLS = [
     ("Cluster.apply_cron_job", "batch", "cronjobs", "patch create"),
     ("Cluster.suspend_cron_job", "batch", "cronjobs", "patch"),
     ("Cluster.delete_cron_job", "batch", "cronjobs", "delete"),
-    ("Cluster.list_in_cron_job", "batch", "cronjobs/status", "patch"),
+    ("Cluster.keep_books", "batch", "cronjobs/status", "patch"),
+    ("Cluster.jobs_of", "batch", "jobs", "list"),
     ("Cluster.create_job", "batch", "jobs", "create"),
+    ("Cluster.end_run", "batch", "jobs", "patch"),
+    ("Cluster.job_run", SCHEDULER, "jobruns", "get"),
+    ("Cluster.remove_annotations", SCHEDULER, "scheduledjobs", "patch"),
     ("Cluster.delete_job", "batch", "jobs", "delete"),
     ("Cluster.delete_job_run", SCHEDULER, "jobruns", "delete"),
     ("Cluster.write_status", SCHEDULER, "scheduledjobs/status", "patch"),
     ("Cluster.write_status", SCHEDULER, "jobruns/status", "patch"),
     ("Cluster.create_event", "", "events", "create"),
+]
+CALENDARS = [
+    ("Watch.calendars", SCHEDULER, "businesscalendars", "get list watch"),
+    ("Cluster.write_status", SCHEDULER, "businesscalendars/status", "patch"),
 ]
 DEFINITIONS = [("kopf", "apiextensions.k8s.io", "customresourcedefinitions", "list watch")]
 NAMESPACES = [("kopf", "", "namespaces", "list watch")]
@@ -52,7 +60,7 @@ def granted(role: Json) -> set[Right]:
 class TestOperator:
     def test_everywhere_it_may_do_what_it_calls_and_nothing_else(self, chart):
         role = chart.objects().get("ClusterRole", "erp-system:erp-merp-scheduler")
-        assert granted(role) == called(CALLS + DEFINITIONS)
+        assert granted(role) == called(CALLS + DEFINITIONS + CALENDARS)
 
     def test_in_one_namespace_its_rights_end_there(self, chart):
         objects = chart.objects("watchNamespace=erp")
@@ -60,7 +68,16 @@ class TestOperator:
         assert role["metadata"]["namespace"] == "erp"
         assert granted(role) == called(CALLS)
         everywhere = objects.get("ClusterRole", "erp-system:erp-merp-scheduler")
-        assert granted(everywhere) == called(DEFINITIONS + NAMESPACES)
+        assert granted(everywhere) == called(DEFINITIONS + NAMESPACES + CALENDARS)
+
+    @pytest.mark.parametrize("values", [pytest.param((), id="all"), pytest.param(("watchNamespace=erp",), id="one")])
+    def test_of_leases_it_may_keep_its_own(self, chart, values):
+        objects = chart.objects(*values)
+        role = objects.get("Role", "erp-merp-scheduler-operator-lease")
+        assert role["metadata"].get("namespace", "erp-system") == "erp-system"
+        assert granted(role) == called([("Elector", "coordination.k8s.io", "leases", "create get patch")])
+        # RBAC cannot know the name of what is not there yet.
+        assert [rule.get("resourceNames") for rule in role["rules"]] == [None, ["erp-merp-scheduler-operator"]]
 
     @pytest.mark.parametrize(
         ("kind", "binding", "role"),
@@ -70,6 +87,9 @@ class TestOperator:
             ),
             pytest.param(
                 "RoleBinding", "erp-merp-scheduler-operator", "erp-merp-scheduler-operator", id="in-one-namespace"
+            ),
+            pytest.param(
+                "RoleBinding", "erp-merp-scheduler-operator-lease", "erp-merp-scheduler-operator-lease", id="lease"
             ),
         ],
     )
@@ -88,9 +108,23 @@ class TestPublisher:
         assert [rule["resourceNames"] for rule in role["rules"]] == [["erp-merp-scheduler-catalogue"]]
 
     def test_without_it_there_is_no_hook(self, chart):
-        objects = chart.objects("catalogue.publish=false")
+        objects = chart.objects("catalogue.publish=false", "calendars.cn.create=false")
         hooks = [(item["metadata"].get("annotations") or {}).get("helm.sh/hook") for item in objects.items]
         assert {hook for hook in hooks if hook} == {"test"}
+
+
+class TestCalendars:
+    @pytest.mark.parametrize("values", [pytest.param((), id="all"), pytest.param(("watchNamespace=erp",), id="one")])
+    def test_what_makes_cn_may_write_that_one_only(self, chart, values):
+        objects = chart.objects(*values)
+        role = objects.get("ClusterRole", "erp-system:erp-merp-scheduler:calendars")
+        assert granted(role) == called([("", SCHEDULER, "businesscalendars", "create patch")])
+        assert [rule["resourceNames"] for rule in role["rules"]] == [["cn"]]
+        bound = objects.get("ClusterRoleBinding", "erp-system:erp-merp-scheduler:calendars")
+        assert bound["roleRef"]["name"] == "erp-system:erp-merp-scheduler:calendars"
+        assert bound["subjects"] == [
+            {"kind": "ServiceAccount", "name": "erp-merp-scheduler-calendars", "namespace": "erp-system"}
+        ]
 
 
 class TestUsers:
@@ -99,7 +133,11 @@ class TestUsers:
         [
             pytest.param(
                 "view",
-                [("", SCHEDULER, "scheduledjobs", "get list watch"), ("", SCHEDULER, "jobruns", "get list watch")],
+                [
+                    ("", SCHEDULER, "scheduledjobs", "get list watch"),
+                    ("", SCHEDULER, "jobruns", "get list watch"),
+                    ("", SCHEDULER, "businesscalendars", "get list watch"),
+                ],
                 {"view", "edit", "admin"},
                 id="view",
             ),

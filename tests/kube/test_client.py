@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from merp_kube.client import APPLY_PATCH, MERGE_PATCH, ApiError, Client, Unreachable, encode, server_only
-from merp_kube.paths import JOB
+from merp_kube.paths import BUSINESS_CALENDAR, JOB
 
 TEXTS = ["plain", "仓库𠮷✅", "\x00\x7f\x85\u2028\ufeff", '\\ud83d "quoted" \\', "\n\t"]
 
@@ -21,6 +21,12 @@ def test_c43_every_character_survives_an_apply_and_a_patch(text: str) -> None:
 
 def test_no_name_leads_to_another_path() -> None:
     assert JOB.at("a/../b", "../x", "status") == "/apis/batch/v1/namespaces/a%2F..%2Fb/jobs/..%2Fx/status"
+
+
+def test_what_is_in_no_namespace_has_one_path() -> None:
+    paths = {BUSINESS_CALENDAR.all(), BUSINESS_CALENDAR.of(""), BUSINESS_CALENDAR.of("erp")}
+    assert paths == {"/apis/scheduler.merp.io/v1/businesscalendars"}
+    assert BUSINESS_CALENDAR.at("", "cn", "status") == "/apis/scheduler.merp.io/v1/businesscalendars/cn/status"
 
 
 async def answer(request: web.Request) -> web.StreamResponse:

@@ -175,3 +175,18 @@ def cron_job(body: Json, *, active: list[str] | None = None) -> Json:
     }
     shown["status"] = {"active": [{"uid": uid} for uid in active or []]}
     return shown
+
+
+def minutely(image: str, name: str, **spec: Any) -> Json:
+    """A ScheduledJob of the tests' image that is due every minute, unless `spec` says otherwise; for a real cluster."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "ScheduledJob",
+        "metadata": {"name": name},
+        "spec": {
+            "schedule": {"cron": "* * * * *"},
+            "task": {"func": "echo_args"},
+            "template": {"image": image},
+        }
+        | spec,
+    }

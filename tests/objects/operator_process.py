@@ -52,6 +52,21 @@ class OperatorProcess:
         """End it between two instructions."""
         return self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Let it stand still, as a paused machine does."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def ended(self, seconds: float) -> int:
+        """Its exit code, once it has ended by itself. Raises subprocess.TimeoutExpired after `seconds`."""
+        assert self._process is not None, "it runs"
+        code = self._process.wait(seconds)
+        self._process = None
+        return code
+
     def ask(self, path: str) -> int:
         """The status of one of its health endpoints; 0 if it does not answer."""
         try:
@@ -70,10 +85,12 @@ class OperatorProcess:
     def _end(self, how: signal.Signals) -> int:
         if self._process is None:
             return 0
+        self._signal(how)
+        return self.ended(_STOP_SECONDS)
+
+    def _signal(self, how: signal.Signals) -> None:
+        assert self._process is not None, "it runs"
         self._process.send_signal(how)
-        code = self._process.wait(_STOP_SECONDS)
-        self._process = None
-        return code
 
 
 def _free_port() -> int:

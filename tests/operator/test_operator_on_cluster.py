@@ -1,9 +1,7 @@
 """The operator against a real API server, as a process that is also killed."""
 
 import sqlite3
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,44 +9,10 @@ import pytest
 from kube import Kube
 from operator_process import OperatorProcess
 
-from merp_cluster import images as product_images
-from merp_cluster.cluster import Cluster
-
 pytestmark = pytest.mark.cluster
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def task_image(cluster: Cluster, images: dict[str, str]) -> str:
-    """The runner with the tests' own tasks."""
-    name = images["runner"].replace("/runner:", "/test-tasks:")
-    folder = ROOT / "tests" / "job_images" / "tasks"
-    command = [
-        "buildah",
-        "bud",
-        "--quiet",
-        "--layers",
-        "--build-arg",
-        f"RUNNER={images['runner']}",
-        "-t",
-        name,
-        str(folder),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    cluster.load([name])
-    assert product_images.REGISTRY in name
-    return name
-
-
-@pytest.fixture
-def operator(kube: Kube, tmp_path: Path) -> Iterator[OperatorProcess]:
-    process = OperatorProcess(tmp_path, kube.cluster.kubeconfig, kube.namespace)
-    process.start()
-    yield process
-    process.stop()
 
 
 def scheduled_job(

@@ -31,7 +31,9 @@ def test_a_new_job_says_when_it_runs_next() -> None:
     assert (found["nextRunTime"], found["schedule"], found["timeZone"], found["clock"], found["activeCount"]) == (
         "2026-11-25T13:00:00Z", "0 * * * *", "UTC", "Native", 0,
     )  # fmt: skip
-    assert conditions(found) == {"Ready": "True", "Paused": "False", "Waiting": "False", "LastRunSucceeded": "Unknown"}
+    assert conditions(found) == {
+        "Ready": "True", "Paused": "False", "Waiting": "False", "LastRunSucceeded": "Unknown", "OnSchedule": "True",
+    }  # fmt: skip
 
 
 def test_a_second_look_changes_nothing() -> None:

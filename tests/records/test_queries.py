@@ -155,3 +155,34 @@ def test_due_verdicts(engine, make_job, make_run, start, end, expected) -> None:
     with engine.connect() as connection:
         found = queries.due_verdicts(connection, make_job().id, NOW + start * HOUR, NOW + end * HOUR)
     assert [(row.run_name, row.count) for row in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        pytest.param(NOW - HOUR, NOW + 3 * HOUR, {NOW, NOW + 2 * HOUR}, id="failures-and-open-runs-are-none"),
+        pytest.param(NOW, NOW + 3 * HOUR, {NOW + 2 * HOUR}, id="the-start-is-outside"),
+        pytest.param(NOW - HOUR, NOW, {NOW}, id="the-end-is-inside"),
+        pytest.param(NOW + 3 * HOUR, NOW + 4 * HOUR, set(), id="nothing-there"),
+    ],
+)
+def test_due_times_with_a_success(engine, make_job, make_run, start, end, expected) -> None:
+    other = make_job(id=OTHER, resource_name="other")
+    runs = [
+        make_run(run_name="a", status=Verdict.SUCCESS, due_time=NOW),
+        make_run(run_name="a-again", status=Verdict.SUCCESS, due_time=NOW, trigger=Trigger.BACKFILL),
+        make_run(run_name="b", status=Verdict.FAILED, due_time=NOW + HOUR),
+        make_run(run_name="b-again", status=RunState.RUNNING, due_time=NOW + HOUR),
+        make_run(run_name="c", status=Verdict.FAILED, due_time=NOW + 2 * HOUR),
+        make_run(run_name="c-again", status=Verdict.SUCCESS, due_time=NOW + 2 * HOUR, trigger=Trigger.RETRY),
+        make_run(run_name="without", status=Verdict.SUCCESS, due_time=None),
+        make_run(job_id=OTHER, job_name="other", run_name="o", status=Verdict.SUCCESS, due_time=NOW + HOUR),
+    ]
+    record(engine, [make_job(), other], runs, now=NOW)
+    with engine.connect() as connection:
+        assert queries.successes(connection, make_job().id, start, end) == expected
+
+
+def test_a_range_needs_zones(filled) -> None:
+    with pytest.raises(ValueError, match="start: a time needs a zone"):
+        queries.successes(filled, OTHER, NOW.replace(tzinfo=None), NOW)

@@ -61,6 +61,11 @@
     {{- include "merp-scheduler.commonEnv" . | nindent 4 }}
     - {name: MERP_WATCH_NAMESPACE, value: {{ .Values.watchNamespace | quote }}}
     - {name: MERP_HEALTH_PORT, value: "8080"}
+    # Also where there is one pod: while it is replaced, or its node is lost, there may be two.
+    - {name: MERP_LEASE_NAMESPACE, value: {{ .Release.Namespace }}}
+    - {name: MERP_LEASE_NAME, value: {{ include "merp-scheduler.leaseName" . }}}
+    - name: MERP_POD_NAME
+      valueFrom: {fieldRef: {apiVersion: v1, fieldPath: metadata.name}}
     - {name: MERP_DEFAULT_ENV, value: {{ toJson .Values.jobDefaults.env | quote }}}
     {{- with .Values.operator.extraEnv }}
     {{- toYaml . | nindent 4 }}

@@ -35,6 +35,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- include "merp-scheduler.fullname" . }}-operator
 {{- end }}
 
+{{/* How many pods have an operator: 0 is a number that somebody chose, so it is no default's place. */}}
+{{- define "merp-scheduler.operatorReplicas" -}}
+{{- if kindIs "invalid" .Values.operator.replicas }}
+{{- ternary 2 1 (eq .Values.database.type "mysql") }}
+{{- else }}
+{{- int .Values.operator.replicas }}
+{{- end }}
+{{- end }}
+
+{{/* The operators' Lease, in the release's namespace. */}}
+{{- define "merp-scheduler.leaseName" -}}
+{{- include "merp-scheduler.operatorAccount" . }}
+{{- end }}
+
 {{- define "merp-scheduler.catalogueName" -}}
 {{- include "merp-scheduler.fullname" . }}-catalogue
 {{- end }}

@@ -30,6 +30,9 @@ cluster (`helm template`) nothing is found, and everything is rendered.
 {{- if $database.host }}
 {{- fail "database.host is set, but database.type is sqlite: say --set database.type=mysql, or leave the host empty" }}
 {{- end }}
+{{- if gt (int (include "merp-scheduler.operatorReplicas" .)) 1 }}
+{{- fail "operator.replicas is more than 1: an SQLite file serves one pod; set database.type=mysql to have an operator that stands by" }}
+{{- end }}
 {{- if gt (int .Values.api.replicas) 1 }}
 {{- fail "api.replicas is more than 1: an SQLite file serves one pod; set database.type=mysql to have more gateways" }}
 {{- end }}

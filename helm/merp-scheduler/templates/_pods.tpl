@@ -24,6 +24,41 @@ affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* How the pods of a Deployment of several replicas are spread: (list . "component"). */}}
+{{- define "merp-scheduler.spread" -}}
+{{- $root := index . 0 }}
+{{- if $root.Values.topologySpreadConstraints }}
+{{- toYaml $root.Values.topologySpreadConstraints }}
+{{- else }}
+{{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+- maxSkew: 1
+  topologyKey: {{ . }}
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels: {{- include "merp-scheduler.selectorLabels" $root | nindent 6 }}
+      app.kubernetes.io/component: {{ index $ 1 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* A budget for a component's pods: (list . "component" "label that selects them"). */}}
+{{- define "merp-scheduler.budget" -}}
+{{- $root := index . 0 }}
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ include "merp-scheduler.fullname" $root }}-{{ index . 1 }}
+  labels: {{- include "merp-scheduler.labels" $root | nindent 4 }}
+    app.kubernetes.io/component: {{ index . 1 }}
+spec:
+  maxUnavailable: 1
+  # A pod that is not ready serves nobody, and must not hold up the draining of its node.
+  unhealthyPodEvictionPolicy: AlwaysAllow
+  selector:
+    matchLabels: {{- include "merp-scheduler.selectorLabels" $root | nindent 6 }}
+      {{ index . 2 }}
+{{- end }}
+
 {{/* Metadata of a pod: (list . "component" (dict of more labels)). */}}
 {{- define "merp-scheduler.podMetadata" -}}
 {{- $root := index . 0 }}

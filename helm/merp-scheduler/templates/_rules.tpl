@@ -2,16 +2,17 @@
 {{- define "merp-scheduler.operatorRules" -}}
 - apiGroups: [scheduler.merp.io]
   resources: [scheduledjobs]
-  verbs: [get, list, watch]
+  # patch: the annotation that asked for a cancellation is removed when that is done; nothing else is changed.
+  verbs: [get, list, watch, patch]
 - apiGroups: [scheduler.merp.io]
   resources: [jobruns]
-  verbs: [list, watch, delete]
+  verbs: [get, list, watch, delete]
 - apiGroups: [scheduler.merp.io]
   resources: [scheduledjobs/status, jobruns/status]
   verbs: [patch]
 - apiGroups: [batch]
   resources: [jobs]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
 # A server-side apply is a patch, and a create where there is nothing yet.
 - apiGroups: [batch]
   resources: [cronjobs]
@@ -25,6 +26,16 @@
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+{{- end }}
+
+{{/* Calendars are in no namespace, and the same for all. */}}
+{{- define "merp-scheduler.calendarRules" -}}
+- apiGroups: [scheduler.merp.io]
+  resources: [businesscalendars]
+  verbs: [get, list, watch]
+- apiGroups: [scheduler.merp.io]
+  resources: [businesscalendars/status]
+  verbs: [patch]
 {{- end }}
 
 {{/* Which kinds the cluster knows: kopf waits for a definition that comes later. */}}

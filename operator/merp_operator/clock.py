@@ -1,0 +1,152 @@
+"""The second clock: starts what the native clock cannot carry, what it has not started, and what was missed.
+
+All that is due at one moment is started as one batch, highest priority first: a run of a lower priority is not asked
+for before every higher one of its batch was answered.
+"""
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from merp_crds.scheduledjob import Priority
+from merp_kube.client import ApiError, Unreachable
+from merp_operator.accounting import Start
+from merp_operator.watch import Key
+
+# As many creates at a time as the API server takes from one client without queueing them.
+_PARALLEL: Final = 32
+# A create that hangs holds back the lower priorities for this long at most.
+_TIER_SECONDS: Final = 5.0
+_FIRST_DELAY: Final = timedelta(seconds=1)
+_MAX_DOUBLINGS: Final = 5
+
+_RANKS: Final = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A run that is to be started now."""
+
+    key: Key
+    priority: Priority
+    start: Start
+
+
+class Clock:
+    """Looks at ScheduledJobs when they are due.
+
+    `now` gives the API server's time, UTC. `due(key)` says what is to be started of a ScheduledJob, from what is known
+    and without waiting. `start(due)` starts it; `started(key)` is called when that was tried.
+    """
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], datetime],
+        due: Callable[[Key], list[Due]],
+        start: Callable[[Due], Awaitable[None]],
+        started: Callable[[Key], None],
+    ) -> None:
+        self._now = now
+        self._due = due
+        self._start = start
+        self._started = started
+        self._moments: dict[Key, datetime] = {}
+        self._heap: list[tuple[datetime, Key]] = []
+        self._failures: dict[Key, int] = {}
+        self._wakeup = asyncio.Event()
+        self._room = asyncio.Semaphore(_PARALLEL)
+        # Those that outlive their batch.
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def plan(self, key: Key, moment: datetime) -> None:
+        """Look at `key` at that moment, or earlier if that was asked for before."""
+        if key in self._failures:
+            # It is tried again anyway, and not sooner because somebody looked at it.
+            return
+        self._plan(key, moment)
+
+    async def run(self) -> None:
+        """Start what is due, until cancelled."""
+        while True:
+            await self._until_next()
+            await self._batch(self._take(self._now()))
+
+    def _plan(self, key: Key, moment: datetime) -> None:
+        known = self._moments.get(key)
+        if known is not None and known <= moment:
+            return
+        self._moments[key] = moment
+        heapq.heappush(self._heap, (moment, key))
+        self._wakeup.set()
+
+    async def _until_next(self) -> None:
+        while True:
+            self._wakeup.clear()
+            seconds = None if not self._heap else (self._heap[0][0] - self._now()).total_seconds()
+            if seconds is not None and seconds <= 0:
+                return
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._wakeup.wait()
+            except TimeoutError:
+                continue
+
+    def _take(self, bound: datetime) -> list[Key]:
+        """The keys to look at up to `bound`, each once."""
+        keys = []
+        while self._heap and self._heap[0][0] <= bound:
+            moment, key = heapq.heappop(self._heap)
+            # What was planned anew for an earlier moment is in the heap twice.
+            if self._moments.get(key) == moment:
+                del self._moments[key]
+                keys.append(key)
+        return keys
+
+    async def _batch(self, keys: list[Key]) -> None:
+        dues = sorted(
+            (due for key in keys for due in self._look(key)),
+            key=lambda due: (_RANKS[due.priority], due.start.due_time, due.key),
+        )
+        for rank in sorted(set(_RANKS.values())):
+            tier = {asyncio.create_task(self._one(due)) for due in dues if _RANKS[due.priority] == rank}
+            if tier:
+                self._tasks |= tier
+                done, _ = await asyncio.wait(tier, timeout=_TIER_SECONDS)
+                self._tasks -= done
+
+    def _look(self, key: Key) -> list[Due]:
+        try:
+            dues = self._due(key)
+        except Exception:  # noqa: BLE001  (a bug that one object meets must not stop the clock of all others)
+            _log.exception("what is due of %s/%s cannot be said", *key)
+            return []
+        if not dues:
+            # What could not be started before is not wanted any more.
+            self._failures.pop(key, None)
+        return dues
+
+    async def _one(self, due: Due) -> None:
+        try:
+            async with self._room:
+                await self._start(due)
+        except (ApiError, Unreachable) as error:
+            _log.warning("run of %s/%s at %s: %s", *due.key, due.start.due_time, error)
+            self._try_again(due.key)
+        except Exception:  # noqa: BLE001  (a bug that one object meets must not stop the clock of all others)
+            _log.exception("run of %s/%s at %s cannot be started", *due.key, due.start.due_time)
+            self._try_again(due.key)
+        else:
+            self._failures.pop(due.key, None)
+        self._started(due.key)
+
+    def _try_again(self, key: Key) -> None:
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        self._plan(key, self._now() + _FIRST_DELAY * 2 ** min(failures, _MAX_DOUBLINGS))

@@ -1,0 +1,107 @@
+"""What is known of a ScheduledJob's due times, drawn from what was observed. Pure."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from merp_crds.common import parse_rfc3339
+from merp_crds.reasons import Trigger
+from merp_crds.schedule import Timetable
+from merp_crds.scheduledjob import (
+    Accounted,
+    ConcurrencyPolicy,
+    Missed,
+    ScheduledJobSpec,
+    ScheduledJobStatus,
+    Unrecorded,
+)
+from merp_operator.observe import Observed, Run
+
+# What one of the two clocks starts.
+BY_CLOCK: Final = frozenset({Trigger.SCHEDULE, Trigger.CATCH_UP})
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is known of a ScheduledJob's due times.
+
+    `only` is the due time of a schedule that has one; `started` are those that have a Job or had one, `unrecorded`
+    holds those that ended without; `native_last` is the newest one that the native clock's books hold.
+    """
+
+    timetable: Timetable
+    only: datetime | None
+    created: datetime
+    generation: int
+    suspended: bool
+    native: bool
+    missed: Missed
+    forbid: bool
+    accounted: Accounted | None
+    started: frozenset[datetime] = frozenset()
+    # Due times that were started, and whose Jobs are gone without a verdict.
+    lost: tuple[datetime, ...] = ()
+    # Due times whose names something else has.
+    taken: frozenset[datetime] = frozenset()
+    unrecorded: tuple[Unrecorded, ...] = ()
+    native_last: datetime | None = None
+    # Names of the unfinished runs of any kind, and whether one of them catches up.
+    unfinished: tuple[str, ...] = ()
+    catching_up: bool = False
+    # When each run that the cluster shows began and ended; None while it is unfinished.
+    spans: tuple[tuple[datetime, datetime | None], ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Of everything whose change is no outage: schedule, zone, calendar and suspension."""
+        return hashlib.sha256(f"{self.timetable.digest}\n{self.suspended}".encode()).hexdigest()[:32]
+
+
+def read(
+    observed: Observed,
+    status: ScheduledJobStatus,
+    *,
+    suspended: bool,
+    native: bool,
+    vanished: Iterable[Run] = (),
+    taken: frozenset[datetime] = frozenset(),
+) -> Situation | None:
+    """What an observed ScheduledJob says of its due times; None where nothing is due by the clock.
+
+    `vanished` are runs whose Jobs are gone, as far as anybody saw them going.
+    """
+    spec = observed.spec or ScheduledJobSpec()
+    if observed.timetable is None or spec.schedule is None:
+        return None
+    runs = {run.name: run for run in observed.runs}
+    told = {entry.run for entry in status.recent}
+    gone = {run.name: run.due_time for run in vanished if run.trigger in BY_CLOCK and not run.finished}
+    ended = [*status.recent, *status.newest.values()]
+    listed = [entry for entry in status.active if entry.trigger in BY_CLOCK and entry.due_time is not None]
+    gone |= {entry.run: entry.due_time for entry in listed if entry.due_time is not None}
+    due_times = [run.due_time for run in observed.runs if run.trigger in BY_CLOCK]
+    due_times += [entry.due_time for entry in ended if entry.trigger in BY_CLOCK and entry.due_time is not None]
+    due_times += [entry.due_time for entry in listed if entry.due_time is not None]
+    native_last = ((observed.cron_job or {}).get("status") or {}).get("lastScheduleTime")
+    return Situation(
+        timetable=observed.timetable,
+        only=None if spec.schedule.at is None else observed.timetable.after(_EPOCH),
+        created=observed.created,
+        generation=observed.generation,
+        suspended=suspended,
+        native=native,
+        missed=spec.missed or Missed(),
+        forbid=spec.concurrency_policy is not ConcurrencyPolicy.ALLOW,
+        accounted=status.accounted,
+        started=frozenset(due_times) | observed.expected_due_times,
+        lost=tuple(sorted(due for name, due in gone.items() if name not in runs and name not in told)),
+        taken=taken,
+        unrecorded=tuple(status.unrecorded),
+        native_last=parse_rfc3339(native_last) if native_last else None,
+        unfinished=observed.unfinished_names,
+        catching_up=any(run.trigger is Trigger.CATCH_UP for run in observed.unfinished),
+        spans=tuple((run.began, run.ended) for run in observed.runs),
+    )

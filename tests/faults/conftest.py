@@ -1,0 +1,25 @@
+"""How long the faults last: minutes in the ordinary run, longer when asked for."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from durations import Durations
+
+from merp_cluster.cluster import Cluster
+
+
+@pytest.fixture(scope="session")
+def durations() -> Durations:
+    """Short, unless MERP_FAULTS=long."""
+    if os.environ.get("MERP_FAULTS") == "long":
+        return Durations(outage=180.0, kills=600.0)
+    # Two due times of a minute's job must be more than 120 s old when all are back.
+    return Durations(outage=150.0, kills=120.0)
+
+
+@pytest.fixture
+def controller_manager(cluster: Cluster) -> Iterator[Cluster]:
+    """The cluster, whose controller manager may be stopped; it runs again afterwards."""
+    yield cluster
+    cluster.start("kube-controller-manager")

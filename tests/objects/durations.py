@@ -1,0 +1,10 @@
+"""How long the faults of the tests last."""
+
+from typing import NamedTuple
+
+
+class Durations(NamedTuple):
+    """Seconds."""
+
+    outage: float
+    kills: float

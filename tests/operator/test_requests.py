@@ -1,0 +1,233 @@
+"""JobRuns for one run: what each becomes, and that it stays so."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from cluster_objects import NOW, UID, complete, job, job_run, scheduled_job
+
+from merp_crds import names
+from merp_crds.common import rfc3339
+from merp_crds.reasons import Reason, Trigger, Verdict
+from merp_operator import cancel, jobrun_status, observe, records, requests
+from merp_operator.desired import Defaults
+from merp_operator.observe import Observed, Request
+
+Json = dict[str, Any]
+DEFAULTS = Defaults(image="tasks:1", time_zone="UTC")
+DUE = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+TOO_OLD = "j-29000000"
+
+
+def seen(request: Json, *jobs: Json, body: Json | None = None) -> Observed:
+    return observe.observe(body or scheduled_job(), None, [(entry, []) for entry in jobs], [request])
+
+
+def answers(observed: Observed) -> list[requests.Answer]:
+    assert observed.spec is not None
+    return requests.answers(observed, observed.spec, DEFAULTS)
+
+
+def created(observed: Observed) -> Json:
+    [answer] = answers(observed)
+    assert isinstance(answer, requests.Create), answer
+    return answer.job
+
+
+def task_of(found: Json) -> Json:
+    told: Json = json.loads(found["spec"]["template"]["metadata"]["annotations"][names.ANNOTATION_TASK])
+    return told
+
+
+def earlier(task: Json | None = None, status: Json | None = None) -> Json:
+    """A run of the schedule of days ago, with the parameters that it had."""
+    found = job(
+        "j-29919600", annotations={names.ANNOTATION_DUE_TIME: rfc3339(DUE)}, status=complete() if status is None else status
+    )  # fmt: skip
+    if task is not None:
+        found["spec"]["template"]["metadata"]["annotations"][names.ANNOTATION_TASK] = json.dumps(task)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("spec", "due_time"),
+    [
+        pytest.param({}, "2026-11-25T11:59:00Z", id="its-creation"),
+        pytest.param({"dueTime": "2026-11-24T00:00:00Z"}, "2026-11-24T00:00:00Z", id="what-is-given"),
+        pytest.param({"dueTime": "2026-11-24T08:00:00.5+08:00"}, "2026-11-24T00:00:00Z", id="whole-seconds-utc"),
+        pytest.param({"dueTime": "2031-01-01T00:00:00Z"}, "2031-01-01T00:00:00Z", id="one-to-come-runs-now"),
+    ],
+)
+def test_the_due_time_of_a_run_by_hand(spec: Json, due_time: str) -> None:
+    observed = seen(job_run(**spec))
+    found = created(observed)
+    assert found["metadata"]["annotations"][names.ANNOTATION_DUE_TIME] == due_time
+    assert found["metadata"]["labels"][names.LABEL_TRIGGER] == "manual"
+    assert created(observed) == found
+    told = jobrun_status.accepted(observed, observed.requests[0], None, NOW)
+    assert (told["run"], told["dueTime"]) == (found["metadata"]["name"], due_time)
+    assert told["executionId"] == names.execution_id(UID, told["run"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "jobs", "expected"),
+    [
+        pytest.param({}, [earlier({"func": "echo", "args": ["old"], "kwargs": {"a": 1}})],
+                     {"func": "echo", "args": ["old"], "kwargs": {"a": 1}}, id="those-of-the-earlier-run"),
+        pytest.param({"args": ["new"]}, [earlier({"func": "echo", "args": ["old"], "kwargs": {"a": 1}})],
+                     {"func": "echo", "args": ["new"], "kwargs": {"a": 1}}, id="what-the-request-gives-comes-first"),
+        pytest.param({}, [], {"func": "echo", "args": ["own"], "kwargs": {}}, id="its-job-is-gone"),
+        pytest.param({}, [earlier({"func": "other", "args": ["old"], "kwargs": {}})],
+                     {"func": "echo", "args": ["own"], "kwargs": {}}, id="another-function"),
+        pytest.param({}, [earlier({"nonsense": 1})], {"func": "echo", "args": ["own"], "kwargs": {}}, id="no-task"),
+    ],
+)  # fmt: skip
+def test_a_rerun_has_the_due_time_and_the_parameters_of_the_run(spec: Json, jobs: list[Json], expected: Json) -> None:
+    body = scheduled_job(
+        task={"func": "echo", "args": ["own"]},
+        status={"recent": [{"run": "j-29919600", "verdict": "failed", "dueTime": rfc3339(DUE)}]},
+    )
+    found = created(seen(job_run(run="j-29919600", **spec), *jobs, body=body))
+    assert task_of(found) == expected
+    assert found["metadata"]["annotations"][names.ANNOTATION_DUE_TIME] == rfc3339(DUE)
+    assert found["metadata"]["labels"][names.LABEL_TRIGGER] == "retry"
+    assert found["metadata"]["name"] == names.run_name_for_request("j", "uid-once", DUE)
+
+
+def test_a_rerun_of_what_nobody_knows_is_refused_with_the_remedy() -> None:
+    [answer] = answers(seen(job_run(run=TOO_OLD), earlier()))
+    assert isinstance(answer, requests.Invalid)
+    assert answer.message == f"run: j has no run {TOO_OLD} that is still known: give its due time as dueTime"
+
+
+def test_a_rerun_stays_what_it_is_when_the_earlier_run_is_forgotten() -> None:
+    request = job_run(run="j-29919600")
+    made = created(seen(request, earlier()))
+    shown = job(made["metadata"]["name"], annotations=made["metadata"]["annotations"],
+                labels={names.LABEL_JOB_RUN: "once", names.LABEL_TRIGGER: "retry"})  # fmt: skip
+    # An operator was killed between the Job and the JobRun's status, and the earlier run went meanwhile.
+    again = seen(request, shown)
+    assert created(again)["metadata"]["name"] == made["metadata"]["name"]
+    told = jobrun_status.accepted(again, again.requests[0], None, NOW)
+    # And the Job of the rerun itself is gone.
+    later = seen(request | {"status": told})
+    assert jobrun_status.accepted(later, later.requests[0], None, NOW) == told
+    assert answers(later) == []
+
+
+def test_a_rerun_of_what_still_runs_is_an_overlap() -> None:
+    [answer] = answers(seen(job_run(run="j-29919600"), earlier(status={})))
+    assert isinstance(answer, requests.Refuse)
+    assert (answer.reason, answer.verdict) == (Reason.OVERLAP, Verdict.SKIPPED)
+
+
+def test_a_run_that_no_watch_has_shown_yet_is_an_overlap() -> None:
+    observed = observe.observe(scheduled_job(), None, [], [job_run()], expected=(("j-r-coming", None),))
+    [answer] = answers(observed)
+    assert isinstance(answer, requests.Refuse)
+    assert answer.message == "j-r-coming is not finished, and overlap is forbidden"
+
+
+def cancelled(value: str = '{"by": "anna", "at": "2026-11-25T12:00:00Z"}', name: str = "once") -> Json:
+    return scheduled_job(annotations={f"cancel.scheduler.merp.io/{name}": value})
+
+
+def test_a_request_that_is_cancelled_before_it_runs_never_runs() -> None:
+    observed = seen(job_run(), body=cancelled())
+    [answer] = answers(observed)
+    assert isinstance(answer, requests.Refuse)
+    assert (answer.verdict, answer.reason, answer.message) == (
+        Verdict.CANCELLED,
+        Reason.CANCELLED_BY_USER,
+        "cancelled by anna before it ran",
+    )
+    assert requests.withdrawn(observed) == [answer]
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [
+        pytest.param(seen(job_run()), id="nothing-is-cancelled"),
+        pytest.param(seen(job_run(), body=cancelled(name="another")), id="another-is-cancelled"),
+        pytest.param(
+            seen(
+                job_run(),
+                job(names.run_name_for_request("j", "uid-once", None), labels={names.LABEL_JOB_RUN: "once"}),
+                body=cancelled(),
+            ),
+            id="its-job-is-there-and-is-ended",
+        ),
+    ],
+)
+def test_otherwise_it_runs(observed: Observed) -> None:
+    assert [type(answer) for answer in answers(observed)] == [requests.Create]
+    assert requests.withdrawn(observed) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "by"),
+    [
+        pytest.param('{"by": "anna", "at": "2026-11-25T12:00:00Z"}', "anna", id="as-the-gateway-writes-it"),
+        pytest.param("", "", id="empty"),
+        pytest.param("because", "", id="no-json"),
+        pytest.param('"anna"', "", id="no-object"),
+        pytest.param('{"by": 7}', "", id="no-name"),
+        pytest.param(json.dumps({"by": "x" * 1000}), "x" * 256, id="far-too-long"),
+    ],
+)
+def test_every_value_cancels(value: str, by: str) -> None:
+    [found] = cancel.asked(seen(job_run(), body=cancelled(value))).values()
+    assert (found.name, found.by) == ("once", by)
+    told = {"verdict": "cancelled", "reason": "CancelledByUser", "at": rfc3339(NOW)}
+    assert found.ending(NOW) == told | ({"by": by} if by else {})
+
+
+def refused(verdict: Verdict = Verdict.SKIPPED) -> tuple[Observed, Request]:
+    """A request that was refused, as the next operator finds it."""
+    first = seen(job_run(), job())
+    refusal = requests.Refuse(
+        first.requests[0], requests.identity(first, first.requests[0]).run_name, first.requests[0].created,  # type: ignore[union-attr]  # it has one
+        Reason.OVERLAP, "j-29926800 is not finished, and overlap is forbidden", verdict,
+    )  # fmt: skip
+    told = jobrun_status.without_run(first, refusal, NOW)
+    again = seen(job_run() | {"status": told})
+    return again, again.requests[0]
+
+
+def test_a_refusal_is_recorded_from_its_status_alone() -> None:
+    observed, request = refused()
+    assert requests.never_ran(request)
+    wanted = requests.identity(observed, request)
+    assert wanted is not None
+    row = records.refused_record(
+        observed,
+        run_name=wanted.run_name,
+        due_time=wanted.due_time,
+        outcome=jobrun_status.ending_of(request),
+        asked_by="anna",
+        trigger=requests.trigger_of(request),
+    )
+    assert row.id == request.body["status"]["executionId"]
+    assert (row.status, row.reason, row.trigger, row.due_time, row.start_time, row.end_time, row.created_by) == (
+        Verdict.SKIPPED, Reason.OVERLAP, Trigger.MANUAL, request.created, request.created, NOW, "anna",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param({}, id="not-answered"),
+        pytest.param({"run": "j-r-1"}, id="runs"),
+        pytest.param({"run": "j-r-1", "verdict": "success"}, id="ran"),
+        pytest.param({"conditions": [{"type": "Accepted", "status": "False", "reason": "Invalid"}]}, id="invalid"),
+    ],
+)
+def test_nothing_else_is_recorded_from_a_status(status: Json) -> None:
+    assert not requests.never_ran(seen(job_run() | {"status": status}).requests[0])
+
+
+def test_a_label_ends_as_a_label_must() -> None:
+    name = "a" * 62 + "-and-more"
+    found = created(seen(job_run(name)))
+    assert found["metadata"]["labels"][names.LABEL_JOB_RUN] == "a" * 62
