@@ -9,10 +9,12 @@ RUN := .venv/bin
 CLUSTER_TOOL := PYTHONPATH=tests/cluster python3 -m merp_cluster
 # The tests have a cluster of their own, so that they leave a demo alone.
 TEST_CLUSTER := merp-test
+# And the faults one more, whose parts they stop.
+FAULTS_CLUSTER := merp-faults
 export MERP_CACHE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup generate check unit test e2e demo down bench
+.PHONY: help setup generate check unit test demo down faults bench
 
 help:  ## what there is
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,7 +48,7 @@ check: setup  ## format, lint, types, import contracts, generated files, chart: 
 	@$(CLUSTER_TOOL) helm lint --strict --quiet helm/merp-scheduler
 
 unit: setup  ## the tests that need no cluster
-	@$(RUN)/pytest -q -m "not cluster and not mariadb"
+	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not cluster and not mariadb"
 
 test: setup check  ## every test, the cluster's too
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) packages
@@ -57,7 +59,14 @@ test: setup check  ## every test, the cluster's too
 	@# Here, because building takes minutes on a fresh machine, and a test has a time limit.
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) up
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) images > /dev/null
-	@MERP_CLUSTER=$(TEST_CLUSTER) $(RUN)/coverage run -m pytest -v --durations=10 -m cluster
+	@# The faults mostly wait for the clock, so they run beside the others.
+	@MERP_CLUSTER=$(FAULTS_CLUSTER) $(RUN)/coverage run -m pytest -v -m "faults and not storm" > .faults.log 2>&1 & faults=$$!; \
+	  trap "kill $$faults 2> /dev/null" EXIT INT TERM; \
+	  MERP_CLUSTER=$(TEST_CLUSTER) $(RUN)/coverage run -m pytest -v --durations=10 -m "cluster and not faults"; others=$$?; \
+	  echo "[test] faults: waiting for them"; wait $$faults; faulty=$$?; cat .faults.log; exit $$((others + faulty))
+	@MERP_CLUSTER=$(FAULTS_CLUSTER) $(CLUSTER_TOOL) down
+	@echo "[test] a storm"
+	@MERP_CLUSTER=$(TEST_CLUSTER) $(RUN)/coverage run -m pytest -v -m storm
 	@$(RUN)/coverage combine --quiet
 	@$(RUN)/coverage report
 
@@ -67,6 +76,10 @@ demo:  ## from nothing to a real run: cluster, images, chart, an example by kube
 down:  ## end what demo and test started
 	@$(CLUSTER_TOOL) down
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) down
+	@MERP_CLUSTER=$(FAULTS_CLUSTER) $(CLUSTER_TOOL) down
+
+faults: setup  ## outages and kills in their long form: about an hour
+	@MERP_FAULTS=long MERP_CLUSTER=$(FAULTS_CLUSTER) $(RUN)/pytest -v --durations=0 -m faults
 
 bench: setup  ## the benchmarks, side by side with their peers, as ratios
 	@for bench in tests/bench/bench_*.py; do $(RUN)/python $$bench; done

@@ -9,11 +9,13 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from merp_api import openapi, problems, refusals
+from merp_api.catch_ups import CatchUps
 from merp_api.cluster import Cluster
 from merp_api.deps import Services
 from merp_api.identity import Identities
-from merp_api.jobs import PAUSE_SECONDS, Jobs
+from merp_api.jobs import Jobs
 from merp_api.middleware import Authentication, RequestLog
+from merp_api.pauses import PAUSE_SECONDS, Pauses
 from merp_api.records import Records
 from merp_api.routes import executions, health, jobs
 from merp_api.rules import JobRules
@@ -47,7 +49,8 @@ def create_app(
     """
     identities = identities or Identities(cluster)
     records = Records(engine)
-    job_service = Jobs(cluster, JobRules(catalogue, settings.merp_default_time_zone), pause_seconds=pause_seconds)
+    job_service = Jobs(cluster, JobRules(catalogue, settings.merp_default_time_zone))
+    pauses = Pauses(cluster, job_service, CatchUps(cluster, job_service), pause_seconds=pause_seconds)
     runs = Runs(cluster, identities, records, job_service)
 
     @asynccontextmanager
@@ -70,7 +73,7 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.services = Services(settings, cluster, identities, records, job_service, runs)
+    app.state.services = Services(settings, cluster, identities, records, job_service, pauses, runs)
     problems.install(app)
     refusals.install(app)
     # Executions first: /jobs/history must not be taken for a job.

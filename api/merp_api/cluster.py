@@ -4,11 +4,12 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import datetime
 from typing import Any, Final
 
 from merp_crds.names import FIELD_MANAGER_API, GROUP, SCHEDULED_JOBS
 from merp_kube.client import MERGE_PATCH, PAGE_SIZE, ApiError, Client, Json, Unreachable
-from merp_kube.paths import JOB_RUN, SCHEDULED_JOB
+from merp_kube.paths import BUSINESS_CALENDAR, JOB_RUN, SCHEDULED_JOB
 
 _REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -26,6 +27,10 @@ class Cluster:
     def __init__(self, client: Client) -> None:
         """`client` must hold no credentials."""
         self._client = client
+
+    def now(self) -> datetime:
+        """The API server's time, UTC: whether a due time has passed the operator judges by that clock too."""
+        return self._client.clock.now()
 
     async def close(self) -> None:
         """End every connection."""
@@ -89,10 +94,11 @@ class Cluster:
         path = SCHEDULED_JOB.at(metadata["namespace"], metadata["name"])
         return await self._client.call("PUT", path, token=token, query=_WRITE, body=job)
 
-    async def patch_job(self, token: str, namespace: str, name: str, patch: Json) -> Json:
-        """Merge a patch into a ScheduledJob."""
+    async def patch_job(self, token: str, namespace: str, name: str, patch: Json, *, rehearsal: bool = False) -> Json:
+        """Merge a patch into a ScheduledJob. A rehearsal changes nothing, and is refused where the patch would be."""
         path = SCHEDULED_JOB.at(namespace, name)
-        return await self._client.call("PATCH", path, token=token, query=_WRITE, body=patch, content_type=MERGE_PATCH)
+        query = _WRITE | ({"dryRun": "All"} if rehearsal else {})
+        return await self._client.call("PATCH", path, token=token, query=query, body=patch, content_type=MERGE_PATCH)
 
     async def delete_job(self, token: str, namespace: str, name: str) -> None:
         """Delete a ScheduledJob; what it owns is collected afterwards."""
@@ -121,6 +127,10 @@ class Cluster:
         """Create a JobRun and return it as it was stored."""
         path = JOB_RUN.of(run["metadata"]["namespace"])
         return await self._client.call("POST", path, token=token, query=_WRITE, body=run)
+
+    async def calendar(self, token: str, name: str) -> Json:
+        """One BusinessCalendar; they are in no namespace."""
+        return await self._client.call("GET", BUSINESS_CALENDAR.at("", name), token=token)
 
     async def run(self, token: str, namespace: str, name: str) -> Json:
         """One JobRun."""

@@ -11,6 +11,7 @@ from merp_api.bodies import read_json
 from merp_api.cluster import Cluster
 from merp_api.identity import Caller, Identities
 from merp_api.jobs import Jobs
+from merp_api.pauses import Pauses
 from merp_api.problems import FieldError, Problem
 from merp_api.records import Records
 from merp_api.runs import Runs
@@ -30,6 +31,7 @@ class Services:
     identities: Identities
     records: Records
     jobs: Jobs
+    pauses: Pauses
     runs: Runs
 
 

@@ -1,4 +1,4 @@
-"""What clients do with jobs: read, create, replace, delete, pause and resume."""
+"""What clients do with jobs: read, create, replace and delete."""
 
 import base64
 import binascii
@@ -6,28 +6,24 @@ import hashlib
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
 from merp_api import problems, translate
 from merp_api.cluster import Cluster
 from merp_api.identity import Caller
 from merp_api.problems import FieldError, Problem
-from merp_api.rules import JobRules, read_body
-from merp_api.schemas import ALL_NAMESPACES, PauseBody
+from merp_api.rules import JobRules, check_schedule
+from merp_api.schemas import ALL_NAMESPACES
 from merp_api.times import parse_time
 from merp_api.translate import Json
-from merp_api.views import job_zone, pause_in_force, resume_in_force
-from merp_crds.common import rfc3339
+from merp_api.views import job_zone
 from merp_crds.names import (
     ANNOTATION_CREATED_BY,
     ANNOTATION_IDEMPOTENCY,
-    ANNOTATION_PAUSED,
-    FIELD_MANAGER_API,
     MAX_NAME_LENGTH,
 )
-from merp_kube.client import ApiError, Unreachable
+from merp_kube.client import ApiError
 
 # Kubernetes' own: no vowels, so no words.
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -36,25 +32,17 @@ _SUFFIX: Final = 5
 _TRIES: Final = 5
 # What tells a cursor of jobs from one of executions.
 _CURSOR: Final = "jobs:"
-# Seconds that a pause is waited for: the operator needs a fraction of one where it is well.
-PAUSE_SECONDS: Final = 3.0
+Written = TypeVar("Written")
 
 
 class Jobs:
     """The jobs of the cluster, each call with the caller's own rights."""
 
-    def __init__(
-        self,
-        cluster: Cluster,
-        rules: JobRules,
-        *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        pause_seconds: float = PAUSE_SECONDS,
-    ) -> None:
+    def __init__(self, cluster: Cluster, rules: JobRules, *, now: Callable[[], datetime] | None = None) -> None:
+        """`now` is the clock, UTC; the API server's by default."""
         self._cluster = cluster
         self._rules = rules
-        self._pause_seconds = pause_seconds
-        self.now = now
+        self.now = now or cluster.now
 
     @property
     def default_zone(self) -> str:
@@ -106,25 +94,11 @@ class Jobs:
 
     async def replace(self, caller: Caller, namespace: str, name: str, data: Any, if_match: str | None) -> Json:
         """The job with the fields of the contract as the body has them, and everything else as it was."""
-        return await _retried(lambda: self._replace(caller, namespace, name, data, if_match))
+        return await retried(lambda: self._replace(caller, namespace, name, data, if_match))
 
     async def delete(self, caller: Caller, namespace: str, name: str) -> None:
         """Delete a job; its runs end with it, and its history stays."""
         await self._cluster.delete_job(caller.token, namespace, name)
-
-    async def pause(self, caller: Caller, namespace: str, name: str, data: Any) -> tuple[Json, bool]:
-        """The paused job, and whether the pause is in force already. A pause that is there stays as it is."""
-        body = read_body(PauseBody, data)
-        job = await _retried(lambda: self._pause(caller, namespace, name, body))
-        return await self._wait(caller, job, pause_in_force)
-
-    async def resume(self, caller: Caller, namespace: str, name: str) -> tuple[Json, bool]:
-        """The job without its pause, and whether the operator lets it run already.
-
-        Raises Problem 409 where the manifest declares the pause and another manager owns that: nothing is changed then.
-        """
-        job = await _retried(lambda: self._resume(caller, namespace, name))
-        return await self._wait(caller, job, resume_in_force)
 
     async def _replace(self, caller: Caller, namespace: str, name: str, data: Any, if_match: str | None) -> Json:
         job = await self._cluster.job(caller.token, namespace, name)
@@ -135,68 +109,17 @@ class Jobs:
         spec = translate.with_fields(job, fields, self.default_zone)
         if spec == job["spec"]:
             return job
+        if spec.get("schedule") != job["spec"].get("schedule"):
+            check_schedule(spec.get("schedule"), self.default_zone)
         return await self._cluster.replace_job(caller.token, job | {"spec": spec})
-
-    async def _pause(self, caller: Caller, namespace: str, name: str, body: PauseBody) -> Json:
-        job = await self._cluster.job(caller.token, namespace, name)
-        if _is_annotated(job) and body.reason is None and body.until is None:
-            return job
-        return await self._annotate(caller, job, self._pause_note(caller, job, body))
-
-    async def _resume(self, caller: Caller, namespace: str, name: str) -> Json:
-        job = await self._cluster.job(caller.token, namespace, name)
-        suspended = bool(job["spec"].get("suspend"))
-        if suspended:
-            _refuse_foreign_suspension(job)
-        if not suspended and not _is_annotated(job):
-            return job
-        return await self._annotate(caller, job, None, {"suspend": None} if suspended else None)
 
     async def _repeated(self, caller: Caller, namespace: str, name: str, annotations: dict[str, str]) -> Json:
         job = await self._cluster.job(caller.token, namespace, name)
         check_repeat(job, annotations[ANNOTATION_IDEMPOTENCY])
         return job
 
-    def _pause_note(self, caller: Caller, job: Json, body: PauseBody) -> str:
-        note: dict[str, str] = {"by": caller.user, "at": rfc3339(self.now())}
-        if body.reason is not None:
-            note["reason"] = body.reason
-        if body.until is not None:
-            until = body_time("until", body.until, job, self.default_zone)
-            if until <= self.now():
-                raise problems.validation([FieldError.in_body(["until"], "invalid", "is over already")])
-            note["until"] = rfc3339(until)
-        return json.dumps(note, ensure_ascii=False)
 
-    async def _annotate(self, caller: Caller, job: Json, note: str | None, spec: Json | None = None) -> Json:
-        metadata = job["metadata"]
-        patch: Json = {
-            "metadata": {
-                "resourceVersion": metadata["resourceVersion"],
-                "annotations": {ANNOTATION_PAUSED: note},
-            }
-        }
-        if spec is not None:
-            patch["spec"] = spec
-        return await self._cluster.patch_job(caller.token, metadata["namespace"], metadata["name"], patch)
-
-    async def _wait(self, caller: Caller, job: Json, reached: Callable[[Json], bool]) -> tuple[Json, bool]:
-        """The job once the operator has acted, or as it is when the wait ends."""
-        if reached(job):
-            return job, True
-        changes = self._cluster.changes(caller.token, job, self._pause_seconds)
-        try:
-            async with aclosing(changes):
-                async for job in changes:
-                    if reached(job):
-                        return job, True
-        except (TimeoutError, ApiError, Unreachable):
-            # Written it is; whether it is in force the caller may not watch, or could not be told in time.
-            return job, False
-        return job, False
-
-
-async def _retried(work: Callable[[], Awaitable[Json]]) -> Json:
+async def retried(work: Callable[[], Awaitable[Written]]) -> Written:
     """What `work`, which reads and then writes, returns once nobody has written in between."""
     for _ in range(_TRIES - 1):
         try:
@@ -205,10 +128,6 @@ async def _retried(work: Callable[[], Awaitable[Json]]) -> Json:
             if error.reason != "Conflict":
                 raise
     return await work()
-
-
-def _is_annotated(job: Json) -> bool:
-    return ANNOTATION_PAUSED in (job["metadata"].get("annotations") or {})
 
 
 def etag(job: Json) -> str:
@@ -264,19 +183,6 @@ def body_time(field: str, text: str, job: Json, default_zone: str) -> datetime:
         return parse_time(text, job_zone(job, default_zone))
     except ValueError as error:
         raise problems.validation([FieldError.in_body([field], "invalid", str(error))]) from error
-
-
-def _refuse_foreign_suspension(job: Json) -> None:
-    owners = [
-        entry["manager"]
-        for entry in job["metadata"].get("managedFields") or []
-        if "f:suspend" in ((entry.get("fieldsV1") or {}).get("f:spec") or {}) and entry["manager"] != FIELD_MANAGER_API
-    ]
-    if owners:
-        raise Problem(
-            problems.OWNED_ELSEWHERE,
-            f"spec.suspend is true, and {', '.join(sorted(set(owners)))} decides it: change it there",
-        )
 
 
 def _seal_cursor(following: str) -> str:

@@ -16,7 +16,8 @@ from merp_api.translate import SEED_DEFAULTS, TIMING_FIELDS, Json
 from merp_crds.catalogue import Catalogue
 from merp_crds.cron import Cron
 from merp_crds.names import RESERVED_NAMES
-from merp_crds.scheduledjob import MAX_TASK_BYTES, Task
+from merp_crds.schedule import check
+from merp_crds.scheduledjob import MAX_TASK_BYTES, Schedule, Task
 from merp_crds.zones import find_zone
 
 Parsed = TypeVar("Parsed", bound=Body)
@@ -26,6 +27,14 @@ _WORDS: Final = {
     "schedule.timeZone": "time_zone",
     "schedule.intervalSeconds": "interval_seconds",
     "schedule.calendar": "a calendar",
+}
+
+
+_SCHEDULE_FIELDS: Final = {
+    "cron": "cron_expression",
+    "intervalSeconds": "interval_seconds",
+    "at": "run_date",
+    "timeZone": "time_zone",
 }
 
 
@@ -81,6 +90,25 @@ def read_body(model: type[Parsed], data: Any) -> Parsed:
     if body is None:
         raise problems.validation(errors)
     return body
+
+
+def check_schedule(written: Json | None, default_zone: str) -> None:
+    """Raises Problem 400 where what a client changed does not go with what is kept of a schedule: startAt, dst …"""
+    if written is None:
+        return
+    try:
+        check(Schedule.model_validate(written), default_zone)
+    except ValidationError:
+        # What is kept is no schedule at all: the API server says so when it is written.
+        return
+    except ValueError as error:
+        field, _, sentence = str(error).partition(": ")
+        known = _SCHEDULE_FIELDS.get(field)
+        # A field that REST does not have: the custom resource's own name says most.
+        wrong = FieldError(f"spec.schedule.{field}", "mismatch", sentence)
+        if known is not None:
+            wrong = FieldError.in_body([known], "mismatch", _in_rest_words(sentence))
+        raise problems.validation([wrong]) from error
 
 
 def size_error(args: Any, kwargs: Any) -> FieldError | None:

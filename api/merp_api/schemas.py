@@ -37,6 +37,13 @@ class JobStatus(StrEnum):
     INVALID = "invalid"
 
 
+class CatchUp(StrEnum):
+    """What is run of the due times of a pause."""
+
+    LATEST = "Latest"
+    ALL = "All"
+
+
 class Body(BaseModel):
     """What a client sends: `"60"` is no number, `1.5` no whole one, and unknown fields are refused."""
 
@@ -168,8 +175,21 @@ class JobView(View):
     message: Annotated[str | None, Field(description="What is wrong with it, if its status is invalid.")]
 
 
+class CatchUpView(View):
+    """What was asked for when a pause ended."""
+
+    run: Annotated[str, Field(description="Name of the JobRun: `kubectl get jobrun` shows how far it has come.")]
+    due_times: Annotated[int, Field(description="How many due times of the pause it is for.")]
+
+
+class ResumedJobView(JobView):
+    """A job that was resumed, and what catches up with its pause."""
+
+    catch_up: CatchUpView
+
+
 # Fields of the answer that are no fields of a request: a client may send back what it got.
-READ_ONLY: Final = frozenset(JobView.model_fields) - frozenset(JobBody.model_fields)
+READ_ONLY: Final = frozenset(ResumedJobView.model_fields) - frozenset(JobBody.model_fields)
 
 
 class JobList(View):
@@ -296,6 +316,15 @@ class NamespaceQuery(Query):
     """Where the job is."""
 
     namespace: Annotated[NamespaceName | None, Field(description="Default: the installation's namespace.")] = None
+
+
+class ResumeQuery(NamespaceQuery):
+    """What becomes of the due times of the pause."""
+
+    missed: Annotated[
+        CatchUp | None,
+        Field(description="Latest: run the newest due time of the pause; All: each of them. Default: none."),
+    ] = None
 
 
 class JobsQuery(Query):

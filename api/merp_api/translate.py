@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from merp_api.schemas import JobType
 from merp_crds.common import parse_rfc3339, rfc3339
+from merp_crds.jobrun import Backfill, BackfillOnly
 from merp_crds.names import API_VERSION
 from merp_crds.scheduledjob import ConcurrencyPolicy, DependencyCondition, Priority
 
@@ -99,12 +100,23 @@ def new_run(
     name: str, job: Json, *, args: Any, kwargs: Any, due_time: datetime | None, policy: str | None, annotations: Json
 ) -> Json:
     """A JobRun that asks for one run of a ScheduledJob, and goes when that goes."""
-    owner = job["metadata"]
-    spec: Json = {"scheduledJob": owner["name"]}
+    spec: Json = {}
     _set(spec, "args", args)
     _set(spec, "kwargs", kwargs)
     _set(spec, "dueTime", None if due_time is None else rfc3339(due_time))
     _set(spec, "concurrencyPolicy", policy)
+    return _run(name, job, spec, annotations)
+
+
+def new_backfill(name: str, job: Json, *, start: datetime, end: datetime, annotations: Json) -> Json:
+    """A JobRun that asks for the due times in (start, end] which have no success yet."""
+    asked = Backfill(start=start, end=end, only=BackfillOnly.MISSING).as_json()
+    # The rest is as the schema has it, now and in later versions.
+    return _run(name, job, {"backfill": {key: asked[key] for key in ("start", "end", "only")}}, annotations)
+
+
+def _run(name: str, job: Json, spec: Json, annotations: Json) -> Json:
+    owner = job["metadata"]
     return {
         "apiVersion": API_VERSION,
         "kind": "JobRun",
@@ -123,7 +135,7 @@ def new_run(
                 }
             ],
         },
-        "spec": spec,
+        "spec": {"scheduledJob": owner["name"]} | spec,
     }
 
 

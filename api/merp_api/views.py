@@ -5,19 +5,20 @@ from dataclasses import asdict
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from merp_api.schemas import ExecutionView, JobStatus, JobView, PausedView
 from merp_api.translate import Json, contract
-from merp_crds import schedule
 from merp_crds.common import parse_rfc3339
 from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_PAUSED, execution_id, run_name_for_request
 from merp_crds.reasons import ConditionReason, ConditionType, RunState, Trigger
+from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Schedule
 from merp_crds.zones import find_zone
 from merp_records.queries import Execution
 
 UNKNOWN_CREATOR: Final = "unknown"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# As much of a text as the operator puts into a condition.
+_MESSAGE_LENGTH: Final = 1024
 # Columns of a record that a client is shown under another name, or not at all.
 _RENAMED: Final = frozenset(
     {"job_id", "job_uid", "job_name", "reason_params", "attempt_details", "recorded_at", "result"}
@@ -29,7 +30,7 @@ def job_view(job: Json, default_zone: str, now: datetime) -> JobView:
     metadata: Json = job["metadata"]
     fields = contract(job, default_zone)
     zone = job_zone(job, default_zone)
-    status = job_status(job, now)
+    status = job_status(job, default_zone, now)
     problem = invalid(job)
     next_run = _next_run_time(job, default_zone, now) if status is JobStatus.ACTIVE else None
     return JobView(
@@ -42,7 +43,7 @@ def job_view(job: Json, default_zone: str, now: datetime) -> JobView:
         created_by=(metadata.get("annotations") or {}).get(ANNOTATION_CREATED_BY) or UNKNOWN_CREATOR,
         namespace=metadata["namespace"],
         uid=metadata["uid"],
-        paused=_pause(metadata),
+        paused=pause_note(metadata),
         suspended=bool((job.get("spec") or {}).get("suspend")),
         message=problem,
     )
@@ -61,18 +62,18 @@ def job_zone(job: Json, default_zone: str) -> tzinfo:
     return UTC
 
 
-def job_status(job: Json, now: datetime) -> JobStatus:
+def job_status(job: Json, default_zone: str, now: datetime) -> JobStatus:
     """invalid before paused before completed, else active."""
     if invalid(job) is not None:
         return JobStatus.INVALID
     if wants_pause(job, now):
         return JobStatus.PAUSED
-    return JobStatus.COMPLETED if _completed(job) else JobStatus.ACTIVE
+    return JobStatus.COMPLETED if _completed(job, default_zone, now) else JobStatus.ACTIVE
 
 
 def invalid(job: Json) -> str | None:
     """Why the definition cannot be carried out, None if the operator has not said so of this version of it."""
-    found = _condition(job, ConditionType.READY)
+    found = condition(job, ConditionType.READY)
     if found is None or found.get("status") != "False" or not _observed(job, found.get("observedGeneration")):
         return None
     return str(found.get("message") or found.get("reason") or "the definition is not valid")
@@ -82,7 +83,7 @@ def wants_pause(job: Json, now: datetime) -> bool:
     """Whether it is to be paused, in force already or not."""
     if (job.get("spec") or {}).get("suspend"):
         return True
-    pause = _pause(job["metadata"])
+    pause = pause_note(job["metadata"])
     if pause is None:
         return False
     try:
@@ -95,16 +96,18 @@ def wants_pause(job: Json, now: datetime) -> bool:
 
 def pause_in_force(job: Json) -> bool:
     """Whether the operator has stopped the clock for the pause that is written down now."""
-    found = _condition(job, ConditionType.PAUSED)
+    found = condition(job, ConditionType.PAUSED)
     if found is None or found.get("status") != "True":
         return False
     text = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PAUSED)
-    return found.get("reason") == ConditionReason.SUSPENDED or found.get("message") == text
+    if found.get("reason") == ConditionReason.SUSPENDED:
+        return True
+    return text is not None and found.get("message") == text[:_MESSAGE_LENGTH]
 
 
 def resume_in_force(job: Json) -> bool:
     """Whether the operator lets the clock run."""
-    found = _condition(job, ConditionType.PAUSED)
+    found = condition(job, ConditionType.PAUSED)
     return found is not None and found.get("status") == "False"
 
 
@@ -183,48 +186,61 @@ def _next_run_time(job: Json, default_zone: str, now: datetime) -> datetime | No
     """The operator's word; until it has seen this version of the job, what the schedule says."""
     if _observed(job, (job.get("status") or {}).get("observedGeneration")):
         return _time(job["status"].get("nextRunTime"))
+    timetable = _timetable(job, default_zone)
+    return None if timetable is None else timetable.after(now)
+
+
+def _timetable(job: Json, default_zone: str) -> Timetable | None:
+    """The due times, as far as the job alone tells them: which days count stands in a calendar."""
     written = (job.get("spec") or {}).get("schedule")
-    if not written:
+    if not written or written.get("calendar"):
         return None
     try:
-        timing = Schedule.model_validate(written)
-        if timing.calendar is not None:
-            # Which days count is not written here.
-            return None
-        return schedule.next_due(timing, now, default_zone=default_zone)
-    except (ValidationError, ValueError):
+        return Timetable.of(Schedule.model_validate(written), default_zone)
+    except ValueError:
         # Written by kubectl, and the operator is about to say what is wrong with it.
         return None
 
 
-def _completed(job: Json) -> bool:
-    """Whether nothing will become due any more: a schedule without a next run, and no run under way."""
+def _completed(job: Json, default_zone: str, now: datetime) -> bool:
+    """Whether nothing will become due any more, and what was due has its verdict."""
     status: Json = job.get("status") or {}
     return (
         bool((job.get("spec") or {}).get("schedule"))
         and _observed(job, status.get("observedGeneration"))
         and not status.get("nextRunTime")
         and not status.get("activeCount")
-        and _condition(job, ConditionType.READY) is not None
+        and condition(job, ConditionType.READY) is not None
         # A pause that was just lifted leaves no next run until the operator has seen that.
-        and (_condition(job, ConditionType.PAUSED) or {}).get("status") != "True"
+        and (condition(job, ConditionType.PAUSED) or {}).get("status") != "True"
+        and _accounted(job, default_zone, now)
     )
+
+
+def _accounted(job: Json, default_zone: str, now: datetime) -> bool:
+    """Whether the newest due time has a run or a verdict: one that has just come is about to get it."""
+    timetable = _timetable(job, default_zone)
+    newest = None if timetable is None else timetable.newest(_EPOCH, now)
+    until = _time((job["status"].get("accounted") or {}).get("until"))
+    return newest is None or (until is not None and newest <= until)
 
 
 def _observed(job: Json, generation: Any) -> bool:
     return isinstance(generation, int) and generation >= job["metadata"].get("generation", 0)
 
 
-def _condition(job: Json, kind: ConditionType) -> Json | None:
+def condition(job: Json, kind: ConditionType) -> Json | None:
+    """A condition of a job, None where the operator has not said so."""
     conditions: list[Json] = (job.get("status") or {}).get("conditions") or []
     return next((entry for entry in conditions if entry.get("type") == kind), None)
 
 
-def _refuses(condition: Json) -> bool:
-    return condition.get("type") == "Accepted" and condition.get("status") == "False"
+def _refuses(entry: Json) -> bool:
+    return entry.get("type") == "Accepted" and entry.get("status") == "False"
 
 
-def _pause(metadata: Json) -> PausedView | None:
+def pause_note(metadata: Json) -> PausedView | None:
+    """The operational pause that is written down, whoever wrote it."""
     text = (metadata.get("annotations") or {}).get(ANNOTATION_PAUSED)
     if text is None:
         return None

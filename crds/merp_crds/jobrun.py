@@ -11,6 +11,8 @@ from merp_crds.scheduledjob import ConcurrencyPolicy, rule, rules
 
 # What one backfill may run at a time, which is also how many names its status lists.
 MAX_PARALLEL: Final = 100
+# One request runs no more than this: six years of minutes are a mistake, not a wish.
+MAX_DUE_TIMES: Final = 1_000
 
 
 class BackfillOnly(StrEnum):

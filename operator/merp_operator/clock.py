@@ -62,6 +62,9 @@ class Clock:
         self._failures: dict[Key, int] = {}
         self._wakeup = asyncio.Event()
         self._room = asyncio.Semaphore(_PARALLEL)
+        # Not set while a batch is started: everything else waits for it, because what is due cannot.
+        self.idle = asyncio.Event()
+        self.idle.set()
         # Those that outlive their batch.
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -76,7 +79,11 @@ class Clock:
         """Start what is due, until cancelled."""
         while True:
             await self._until_next()
-            await self._batch(self._take(self._now()))
+            self.idle.clear()
+            try:
+                await self._batch(self._take(self._now()))
+            finally:
+                self.idle.set()
 
     def _plan(self, key: Key, moment: datetime) -> None:
         known = self._moments.get(key)

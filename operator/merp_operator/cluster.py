@@ -101,6 +101,14 @@ class Cluster:
             raise
         return True
 
+    async def hand_over(self, job: Json, controller: Json) -> None:
+        """Make a Job one of the CronJob that is in its books by now. Raises ApiError 409 if the Job has changed."""
+        metadata = job["metadata"]
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "ownerReferences": [controller]}}
+        path = paths.JOB.at(metadata["namespace"], metadata["name"])
+        query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}
+        await self._client.call("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
+
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         """Delete the Job and its pods if it is still that one."""
         await self._delete(paths.JOB, namespace, name, uid)
@@ -148,13 +156,13 @@ class Cluster:
         await self._delete(paths.JOB_RUN, namespace, name, uid)
 
     async def write_status(self, resource: Resource, item: Json, status: Json) -> Json:
-        """Replace the status of a ScheduledJob or a JobRun. Raises ApiError 409 if the object has changed."""
+        """Replace the status of an object of ours. Raises ApiError 409 if the object has changed."""
         metadata = item["metadata"]
         body = [
             {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
             {"op": "add", "path": "/status", "value": status},
         ]
-        path = resource.at(metadata["namespace"], metadata["name"], "status")
+        path = resource.at(metadata.get("namespace", ""), metadata["name"], "status")
         query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}
         return await self._client.call("PATCH", path, query=query, body=body, content_type=JSON_PATCH)
 

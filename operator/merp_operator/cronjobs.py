@@ -69,6 +69,8 @@ class CronJobs:
         books = desired.books(observed, status, now)
         if books and observed.cron_job is not None:
             await self._cluster.keep_books(observed.cron_job, books.active, books.last_schedule_time)
+        for run in desired.to_hand_over(observed):
+            await self._cluster.hand_over(run.job, desired.controller(observed))
 
     async def _make(self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, now: datetime) -> Json | None:
         wanted = desired.cron_job(observed, spec, defaults, now)

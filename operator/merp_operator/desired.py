@@ -124,7 +124,7 @@ def scheduled_run(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults
             "namespace": observed.namespace,
             "labels": labels(observed) | {names.LABEL_TRIGGER: start.trigger.value},
             "annotations": job_annotations(observed) | {names.ANNOTATION_DUE_TIME: rfc3339(start.due_time)},
-            "ownerReferences": [controller(observed)],
+            "ownerReferences": [new_owner(observed)],
         },
         "spec": job_spec(observed, spec, defaults, due_time=start.due_time, run_name=name),
     }
@@ -233,7 +233,7 @@ def books(observed: Observed, status: ScheduledJobStatus, now: datetime) -> Book
         newest = None
     uid = observed.cron_job["metadata"]["uid"]
     listed = {entry.get("uid") for entry in shown.get("active") or []}
-    unlisted = [run for run in ours if not run.finished and run.uid not in listed and _controller_uid(run.job) == uid]
+    unlisted = [run for run in ours if not run.finished and run.uid not in listed and _owner_uid(run.job) == uid]
     return Books(tuple(_reference(run) for run in unlisted), newest)
 
 
@@ -329,6 +329,35 @@ def controller(observed: Observed) -> Json:
         "controller": True,
         "blockOwnerDeletion": False,
     }
+
+
+def new_owner(observed: Observed) -> Json:
+    """The owner of a Job that the operator makes.
+
+    Not yet the CronJob's own: the native controller calls a Job odd that is its own and not in its books, and these
+    cannot name the Job before it exists.
+    """
+    owner = controller(observed)
+    return owner if observed.cron_job is None else owner | {"controller": False}
+
+
+def to_hand_over(observed: Observed) -> list[Run]:
+    """Runs that are in the CronJob's books, and are now to be the CronJob's own: only such it drops when they end."""
+    if observed.cron_job is None:
+        return []
+    uid = observed.cron_job["metadata"]["uid"]
+    listed = {entry.get("uid") for entry in (observed.cron_job.get("status") or {}).get("active") or []}
+    return [
+        run
+        for run in observed.runs
+        if run.uid in listed and _owner_uid(run.job) == uid and _controller_uid(run.job) is None
+    ]
+
+
+def _owner_uid(item: Json) -> str | None:
+    """Whose an object is, be that its controller or not: ours have one owner."""
+    owners = item["metadata"].get("ownerReferences") or []
+    return str(owners[0]["uid"]) if len(owners) == 1 else None
 
 
 def _controller_uid(item: Json) -> str | None:

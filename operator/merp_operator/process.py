@@ -164,6 +164,7 @@ class Process:
         while True:
             key = await self._queue.get()
             metrics.QUEUE_DEPTH.set(len(self._queue))
+            await self._clock.idle.wait()
             await self._look(key)
 
     async def _look(self, key: Key) -> None:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from merp_crds import names
@@ -48,6 +48,7 @@ from merp_records.rows import ExecutionRecord, JobRecord
 _STATUS_SECONDS: Final = 1.0
 # A look at the very moment might still be before it.
 _MARGIN_SECONDS: Final = 0.1
+_AFTER_THE_CLOCK: Final = timedelta(seconds=1)
 # What nobody may decide anew, so it is written at once.
 _ACCOUNTS: Final = ("accounted", "unrecorded")
 
@@ -186,7 +187,8 @@ class Reconciler:
         return [
             None if next_run is None else parse_rfc3339(next_run),
             None if paused is None else paused.until,
-            None if decision is None else decision.look_again,
+            # The clock is there at that very moment; what it leaves is told soon enough after it.
+            None if decision is None or decision.look_again is None else decision.look_again + _AFTER_THE_CLOCK,
             changes,
         ]
 

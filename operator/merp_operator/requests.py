@@ -177,7 +177,7 @@ def requested_job(
             | {names.LABEL_TRIGGER: trigger_of(request).value, names.LABEL_JOB_RUN: job_run_label(request)},
             "annotations": desired.job_annotations(observed)
             | {names.ANNOTATION_DUE_TIME: rfc3339(wanted.due_time), names.ANNOTATION_CREATED_BY: created_by},
-            "ownerReferences": [desired.controller(observed)],
+            "ownerReferences": [desired.new_owner(observed)],
         },
         "spec": desired.job_spec(observed, spec, defaults, due_time=wanted.due_time, run_name=wanted.run_name),
     }

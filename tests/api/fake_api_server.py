@@ -1,7 +1,7 @@
 """A small API server in memory: the paths that the gateway uses, over real HTTP.
 
 It keeps what the gateway relies on: tokens and rights, names as locks, resourceVersion on writes, merge patches,
-managed fields, pages with a continue token, and watches. It validates nothing.
+managed fields, dry runs, pages with a continue token, and watches. It validates nothing.
 """
 
 import asyncio
@@ -95,7 +95,7 @@ class FakeApiServer:
     def put(self, plural: str, item: Json) -> Json:
         """Store an object as kubectl would, and return it."""
         metadata = item["metadata"]
-        key = (plural, metadata["namespace"], metadata["name"])
+        key = (plural, metadata.get("namespace", ""), metadata["name"])
         now = "2026-11-01T02:30:00Z"
         metadata.setdefault("uid", str(uuid.uuid4()))
         metadata.setdefault("creationTimestamp", now)
@@ -171,8 +171,8 @@ class FakeApiServer:
             if "watch" in request.query:
                 return await self._watch(request, plural, namespace)
             return self._list(request, plural, namespace)
-        assert namespace is not None
-        key = (plural, namespace, name)
+        # Without a namespace it is an object of the whole cluster.
+        key = (plural, namespace or "", name)
         if key not in self.objects:
             details = {"name": name, "group": GROUP, "kind": plural}
             raise Refusal(404, "NotFound", f'{plural}.{GROUP} "{name}" not found', details)
@@ -209,6 +209,8 @@ class FakeApiServer:
         if after["spec"] != before["spec"]:
             metadata["generation"] += 1
         metadata["managedFields"] = [*(before["metadata"].get("managedFields") or []), _managed(request, changed)]
+        if request.query.get("dryRun") == "All":
+            return after
         self.put(key[0], after)
         if self.operator:
             _follow_pause(after)
@@ -271,8 +273,23 @@ def _follow_pause(item: Json) -> None:
         paused = condition("Paused", "True", "PausedByAnnotation", note)
     else:
         paused = condition("Paused", "False", "NotPaused", "runs become due")
-    others = [entry for entry in item["status"].get("conditions") or [] if entry["type"] != "Paused"]
+    found = item["status"].get("conditions") or []
+    others = [entry for entry in found if entry["type"] != "Paused"]
+    before = next((entry for entry in found if entry["type"] == "Paused"), None)
+    if before is not None and before["status"] == paused["status"]:
+        paused["lastTransitionTime"] = before["lastTransitionTime"]
+    else:
+        paused["lastTransitionTime"] = _told(note) or _now()
     item["status"]["conditions"] = [*others, paused]
+
+
+def _told(note: str | None) -> str | None:
+    """Since when a note says that it is paused: this operator sees it at once."""
+    try:
+        said = json.loads(note or "null")
+    except ValueError:
+        return None
+    return said.get("at") if isinstance(said, dict) else None
 
 
 def _managed(request: web.Request, spec: Json) -> Json:

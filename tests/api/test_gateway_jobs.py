@@ -1,11 +1,10 @@
 """Jobs through the whole application: create, read, replace, delete."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_PAUSED
+from merp_crds.names import ANNOTATION_CREATED_BY
 
 SEED = {
     "name": "库存盘点任务",
@@ -69,6 +68,11 @@ async def test_c43_two_jobs_of_one_name_have_two_ids_and_keep_every_character(ga
             {"job_type": "date", "run_date": "2030-01-02T03:04:05+01:00", "time_zone": "Asia/Shanghai"},
             {"at": "2030-01-02T02:04:05Z", "timeZone": "Asia/Shanghai"},
             id="run-date-with-an-offset",
+        ),
+        pytest.param(
+            {"job_type": "date", "run_date": "2020-01-01T00:00:00Z"},
+            {"at": "2020-01-01T00:00:00Z"},
+            id="C16-of-2020-the-operator-records-it-as-missed",
         ),
         pytest.param({"job_type": "manual"}, None, id="manual"),
         pytest.param({"job_type": "dependency", "depends_on": [{"id": "data-sync"}]}, None, id="dependency"),
@@ -301,6 +305,46 @@ async def test_put_can_change_the_type(gateway: Any, cluster: Any, scheduled_job
     assert "schedule" not in cluster.job("j")["spec"]
 
 
+@pytest.mark.parametrize(
+    ("schedule", "sent", "field"),
+    [
+        pytest.param(
+            {"cron": "0 0 * * *", "dst": "Once"},
+            {"job_type": "interval", "interval_seconds": 45},
+            "spec.schedule.dst",
+            id="dst-is-for-cron",
+        ),
+        pytest.param(
+            {"cron": "0 0 * * *", "calendar": {"name": "cn", "onHoliday": "Next"}},
+            {"job_type": "interval", "interval_seconds": 45},
+            "spec.schedule.calendar",
+            id="a-short-interval-is-not-moved",
+        ),
+        pytest.param(
+            {"cron": "0 0 * * *", "startAt": "2027-01-01T00:00:00Z"},
+            {"job_type": "date", "run_date": "2026-12-31T00:00:00Z"},
+            "run_date",
+            id="before-it-starts",
+        ),
+    ],
+)
+async def test_put_does_not_go_with_what_is_kept(
+    gateway: Any, cluster: Any, scheduled_job: Any, schedule: Any, sent: Any, field: str
+) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j", schedule=schedule))
+    response = await gateway.put("/api/v1/jobs/j", json={"name": "j", "func": "echo_args"} | sent)
+    [entry] = response.json()["errors"]
+    assert (response.status_code, entry["field"], entry["code"]) == (400, field, "mismatch")
+    assert cluster.calls("PUT", "scheduledjobs") == []
+
+
+async def test_put_keeps_a_schedule_that_the_operator_refuses(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j", schedule={"intervalSeconds": 45, "dst": "Once"}))
+    sent = {"name": "n", "job_type": "interval", "func": "echo_args", "interval_seconds": 45}
+    assert (await gateway.put("/api/v1/jobs/j", json=sent)).status_code == 200
+    assert cluster.job("j")["spec"]["displayName"] == "n"
+
+
 async def test_a_job_with_an_image_and_no_task_can_be_put_back(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
     cluster.put("scheduledjobs", scheduled_job("j", task=None, template={"image": "any", "command": ["true"]}))
     got = (await gateway.get("/api/v1/jobs/j")).json()
@@ -316,73 +360,6 @@ async def test_delete_says_in_the_background_and_then_404(gateway: Any, cluster:
     second = await gateway.request("DELETE", "/api/v1/jobs/j")
     assert (first.status_code, first.content, second.status_code) == (204, b"", 404)
     assert cluster.calls("DELETE", "scheduledjobs")[0].body["propagationPolicy"] == "Background"
-
-
-async def test_pause_and_resume(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
-    cluster.put("scheduledjobs", scheduled_job("j"))
-    paused = await gateway.post("/api/v1/jobs/j/pause", json={"reason": "年末盘点"})
-    body = paused.json()
-    assert (paused.status_code, body["status"], body["next_run_time"]) == (200, "paused", None)
-    assert (body["paused"]["by"], body["paused"]["reason"]) == ("admin", "年末盘点")
-    note = cluster.job("j")["metadata"]["annotations"][ANNOTATION_PAUSED]
-    again = await gateway.post("/api/v1/jobs/j/pause")
-    assert again.status_code == 200
-    assert cluster.job("j")["metadata"]["annotations"][ANNOTATION_PAUSED] == note
-    resumed = await gateway.post("/api/v1/jobs/j/resume")
-    assert (resumed.status_code, resumed.json()["status"], resumed.json()["paused"]) == (200, "active", None)
-    twice = await gateway.post("/api/v1/jobs/j/resume")
-    assert twice.status_code == 200
-
-
-async def test_a_pause_is_awaited(applications: Any, cluster: Any, scheduled_job: Any, condition: Any) -> None:
-    cluster.operator = False
-    cluster.put("scheduledjobs", scheduled_job("j"))
-    asked = asyncio.create_task(applications(pause_seconds=30).post("/api/v1/jobs/j/pause"))
-    await cluster.watched.wait()
-    note = cluster.job("j")["metadata"]["annotations"][ANNOTATION_PAUSED]
-    await cluster.set_status("j", {"conditions": [condition("Paused", "True", "PausedByAnnotation", note)]})
-    assert (await asked).status_code == 200
-
-
-async def test_a_pause_that_no_operator_sees_is_202(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
-    cluster.operator = False
-    cluster.put("scheduledjobs", scheduled_job("j"))
-    response = await gateway.post("/api/v1/jobs/j/pause")
-    assert (response.status_code, response.json()["status"]) == (202, "paused")
-
-
-async def test_who_may_not_watch_can_still_pause(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
-    cluster.operator = False
-    cluster.allow("p", "pauser", "default", frozenset({"get", "patch"}))
-    cluster.put("scheduledjobs", scheduled_job("j"))
-    assert (await gateway.post("/api/v1/jobs/j/pause", "p")).status_code == 202
-
-
-@pytest.mark.parametrize(
-    ("managers", "status"),
-    [
-        pytest.param([], 200, id="nobody-owns-it"),
-        pytest.param(["merp-api"], 200, id="we-own-it"),
-        pytest.param(["argocd-controller"], 409, id="a-gitops-tool-owns-it"),
-    ],
-)
-async def test_resume_of_a_declared_pause(
-    gateway: Any, cluster: Any, scheduled_job: Any, managers: list[str], status: int
-) -> None:
-    job = scheduled_job("j", suspend=True)
-    job["metadata"]["annotations"] = {ANNOTATION_PAUSED: "{}"}
-    job["metadata"]["managedFields"] = [
-        {"manager": manager, "fieldsV1": {"f:spec": {"f:suspend": {}}}} for manager in managers
-    ]
-    cluster.put("scheduledjobs", job)
-    assert (await gateway.get("/api/v1/jobs/j")).json()["status"] == "paused"
-    response = await gateway.post("/api/v1/jobs/j/resume")
-    assert response.status_code == status, response.text
-    if status == 409:
-        assert "argocd-controller" in response.json()["detail"]
-        assert cluster.job("j")["metadata"]["annotations"] == {ANNOTATION_PAUSED: "{}"}
-    else:
-        assert "suspend" not in cluster.job("j")["spec"]
 
 
 async def test_c44_history_is_never_a_job(gateway: Any, cluster: Any) -> None:

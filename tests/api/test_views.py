@@ -11,6 +11,7 @@ from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_PAUSED
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 NOTE = json.dumps({"by": "li", "at": "2026-11-20T00:00:00Z", "until": "2026-11-26T00:00:00Z"})
+LONG = json.dumps({"until": "2026-11-25T00:00:00Z", "reason": "x" * 1024})
 OVER = json.dumps({"by": "li", "until": "2026-11-25T00:00:00Z"})
 
 
@@ -21,6 +22,9 @@ def _condition(kind: str, status: str, reason: str = "", message: str = "", gene
 READY = _condition("Ready", "True", "Valid")
 NOT_READY = _condition("Ready", "False", "UnknownTask", "task.func: no such task")
 RUNS = _condition("Paused", "False", "NotPaused")
+COMPLETED = _condition("OnSchedule", "True", "Completed")
+MISSED = _condition("OnSchedule", "False", "Missed")
+OVER_AT = {"observedGeneration": 2, "accounted": {"until": "2026-11-02T00:00:00Z"}}
 SEEN = {"observedGeneration": 2, "nextRunTime": "2026-12-01T00:00:00Z"}
 
 
@@ -63,20 +67,60 @@ def _job(
             "paused",
             id="pause-that-is-over-and-not-lifted-yet",
         ),
+        pytest.param(
+            _job(
+                SEEN | {"conditions": [_condition("Paused", "True", "PausedByAnnotation", LONG[:1024])]},
+                {ANNOTATION_PAUSED: LONG},
+            ),
+            "paused",
+            id="of-a-long-note-a-condition-has-the-beginning",
+        ),
         pytest.param(_job(SEEN | {"conditions": [NOT_READY]}, suspend=True), "invalid", id="invalid-before-paused"),
         pytest.param(
-            _job({"observedGeneration": 2, "conditions": [READY, RUNS]}, schedule={"at": "2026-11-02T00:00:00Z"}),
+            _job(OVER_AT | {"conditions": [READY, RUNS, COMPLETED]}, schedule={"at": "2026-11-02T00:00:00Z"}),
             "completed",
-            id="nothing-due-any-more",
+            id="C16-its-run-is-over",
         ),
         pytest.param(
-            _job({"observedGeneration": 1, "conditions": [READY]}, schedule={"at": "2026-11-02T00:00:00Z"}),
+            _job(
+                OVER_AT | {"conditions": [READY, RUNS, MISSED], "accounted": {"until": "2020-01-01T00:00:00Z"}},
+                schedule={"at": "2020-01-01T00:00:00Z"},
+            ),
+            "completed",
+            id="C16-missed-six-years-ago",
+        ),
+        pytest.param(
+            _job(
+                OVER_AT | {"conditions": [READY, RUNS, COMPLETED], "accounted": {"until": "2026-11-01T23:59:59Z"}},
+                schedule={"at": "2026-11-02T00:00:00Z"},
+            ),
+            "active",
+            id="due-and-not-started-yet",
+        ),
+        pytest.param(
+            _job(
+                OVER_AT | {"conditions": [READY, RUNS]},
+                schedule={"cron": "0 0 * * *", "endAt": "2026-11-02T12:00:00Z"},
+            ),
+            "completed",
+            id="its-end-has-passed",
+        ),
+        pytest.param(
+            _job(
+                {"observedGeneration": 2, "conditions": [READY, RUNS]},
+                schedule={"at": "2026-11-02T00:00:00Z", "calendar": {"name": "cn"}},
+            ),
+            "completed",
+            id="only-the-operator-knows-the-days",
+        ),
+        pytest.param(
+            _job(OVER_AT | {"observedGeneration": 1, "conditions": [READY]}, schedule={"at": "2026-11-02T00:00:00Z"}),
             "active",
             id="edited-and-not-seen-yet",
         ),
         pytest.param(
             _job(
-                {"observedGeneration": 2, "conditions": [READY, RUNS], "activeCount": 1},
+                OVER_AT | {"conditions": [READY, RUNS], "activeCount": 1},
                 schedule={"at": "2026-11-02T00:00:00Z"},
             ),
             "active",

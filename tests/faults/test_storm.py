@@ -48,9 +48,11 @@ def test_three_hundred_jobs_of_one_minute(kube: Kube, task_image: str, tmp_path:
     kube.until("all Jobs are made", lambda: len(kube.list("jobs")) == JOBS, 60)
     first = [creation for creation in creations(kube.cluster, kube.namespace) if creation.name in expected]
     assert {creation.name for creation in first} == set(expected)
-    assert (first[-1].at - due).total_seconds() <= SECONDS
-
+    seconds = (first[-1].at - due).total_seconds()
     ours = [creation for creation in first if creation.user == "admin"]
+    print(f"{JOBS} Jobs within {seconds:.1f} s, {len(ours)} of them by the operator")
+    assert seconds <= SECONDS
+
     ranks = [PRIORITIES.index(expected[creation.name]) for creation in ours]
     assert len(ours) > JOBS / 2
     assert ranks == sorted(ranks, reverse=True)

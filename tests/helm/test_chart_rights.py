@@ -27,6 +27,7 @@ CALLS = [
     ("Cluster.jobs_of", "batch", "jobs", "list"),
     ("Cluster.create_job", "batch", "jobs", "create"),
     ("Cluster.end_run", "batch", "jobs", "patch"),
+    ("Cluster.hand_over", "batch", "jobs", "patch"),
     ("Cluster.job_run", SCHEDULER, "jobruns", "get"),
     ("Cluster.remove_annotations", SCHEDULER, "scheduledjobs", "patch"),
     ("Cluster.delete_job", "batch", "jobs", "delete"),

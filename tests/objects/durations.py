@@ -7,4 +7,5 @@ class Durations(NamedTuple):
     """Seconds."""
 
     outage: float
+    one_away: float
     kills: float

@@ -80,10 +80,20 @@ def test_both_clocks_make_the_same_job() -> None:
     assert made["metadata"]["labels"] == native["metadata"]["labels"]
     assert made["metadata"]["annotations"] == native["metadata"]["annotations"] | BY_THE_OPERATOR
     assert made["metadata"]["ownerReferences"][0]["uid"] == UID
+    of_the_cron_job = observed(scheduled_job(), the_cron_job=shown(scheduled_job()))
+    made = desired.scheduled_run(of_the_cron_job, seen.spec, DEFAULTS, Start(DUE, Trigger.SCHEDULE))
+    owner = made["metadata"]["ownerReferences"][0]
+    assert (owner["uid"], owner["controller"]) == (CRON_UID, False)
     assert {key: value for key, value in made["spec"].items() if key != "template"} == {
         key: value for key, value in native["spec"].items() if key != "template"
     }
     assert observe.read_run("j", made | {"metadata": made["metadata"] | {"uid": "x"}}, []).due_time == DUE
+
+
+def given(run: Json) -> Json:
+    """A run as the operator makes it: the CronJob's, and not its own."""
+    owner = run["metadata"]["ownerReferences"][0] | {"controller": False}
+    return run | {"metadata": run["metadata"] | {"ownerReferences": [owner]}}
 
 
 UNFINISHED = job(annotations=BY_THE_OPERATOR)
@@ -100,6 +110,7 @@ SKIPPED = {
         pytest.param([], [], None, {}, ([], None), id="does-nothing-without-runs"),
         pytest.param([UNFINISHED], ["job-1"], DUE, {}, ([], None), id="does-nothing-written-already"),
         pytest.param([UNFINISHED], [], None, {}, (["job-1"], DUE), id="a-run-of-the-operators"),
+        pytest.param([given(UNFINISHED)], [], None, {}, (["job-1"], DUE), id="a-run-not-handed-over-yet"),
         pytest.param([MANUAL], [], None, {}, (["job-1"], None), id="a-run-by-hand"),
         pytest.param([job(annotations=BY_THE_OPERATOR, status=complete())], [], None, {}, ([], DUE), id="finished"),
         pytest.param([job(controller=UID, annotations=BY_THE_OPERATOR)], [], DUE, {}, ([], None), id="anothers"),
@@ -129,6 +140,24 @@ def test_what_the_native_clock_does_not_write_down_the_operator_does_later() -> 
     assert ([entry["uid"] for entry in found.active], found.last_schedule_time) == (["job-1"], DUE)
     assert found.active[0]["resourceVersion"] == "20"
     assert (seen.cron_job or {})["metadata"]["uid"] == CRON_UID
+
+
+@pytest.mark.parametrize(
+    ("run", "active", "expected"),
+    [
+        pytest.param(given(UNFINISHED), [], [], id="not-before-it-is-in-the-books"),
+        pytest.param(given(UNFINISHED), ["job-1"], ["job-1"], id="in-the-books"),
+        pytest.param(given(job(status=complete())), ["job-1"], ["job-1"], id="ended-meanwhile"),
+        pytest.param(UNFINISHED, ["job-1"], [], id="does-nothing-done-before"),
+        pytest.param(given(job(controller=UID)), ["job-1"], [], id="anothers"),
+    ],
+)
+def test_a_run_becomes_the_cron_jobs_own_once_it_is_in_its_books(
+    run: Json, active: list[str], expected: list[str]
+) -> None:
+    seen = observed(scheduled_job(), [run], shown(scheduled_job(), active=active))
+    assert [found.uid for found in desired.to_hand_over(seen)] == expected
+    assert desired.to_hand_over(observed(scheduled_job(), [run])) == []
 
 
 PAUSED = {names.ANNOTATION_PAUSED: "{}"}

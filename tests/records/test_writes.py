@@ -333,13 +333,14 @@ def test_purge_takes_old_verdicts_in_batches_and_leaves_the_rest(engine, make_jo
     verdicts = [make_run(run_name=f"old-{n}", status=Verdict.SUCCESS, start_time=old, end_time=old) for n in range(5)]
     running = make_run(run_name="long", start_time=old)
     recent = make_run(run_name="recent", status=Verdict.SUCCESS)
-    record(engine, [make_job(record_days=30)], [*verdicts, running, recent], now=NOW)
+    late = make_run(run_name="late", status=Verdict.MISSED, start_time=old, end_time=NOW)
+    record(engine, [make_job(record_days=30)], [*verdicts, running, recent, late], now=NOW)
     before = NOW - timedelta(days=365)
     purged = [run_in_transaction(engine, lambda c: writes.purge_executions(c, before, 3)) for _ in range(3)]
     assert purged == [3, 2, 0]
     with engine.connect() as connection:
         left = {run.run_name for run in queries.history(connection, namespaces=None).items}
-        assert (left, queries.retentions(connection)) == ({"long", "recent"}, {make_job().id: 30})
+        assert (left, queries.retentions(connection)) == ({"long", "recent", "late"}, {make_job().id: 30})
 
 
 def test_purge_of_one_job_leaves_the_others(engine, make_job, make_run) -> None:

@@ -9,6 +9,7 @@ from merp_api.jobs import etag
 from merp_api.openapi import answers, request_body
 from merp_api.routes.links import link_next, location
 from merp_api.schemas import (
+    CatchUpView,
     ExecutionBody,
     ExecutionView,
     JobBody,
@@ -17,6 +18,8 @@ from merp_api.schemas import (
     JobView,
     NamespaceQuery,
     PauseBody,
+    ResumedJobView,
+    ResumeQuery,
 )
 from merp_api.translate import Json
 from merp_api.views import job_view
@@ -98,22 +101,37 @@ async def pause_job(
     name: JobId, query: InNamespace, body: OptionalJsonBody, caller: CallerOf, services: ServicesOf, response: Response
 ) -> JobView:
     """Pause a job until it is resumed. 202 if the operator has not acted on it within three seconds."""
-    job, in_force = await services.jobs.pause(caller, query.namespace or services.settings.merp_namespace, name, body)
+    job, in_force = await services.pauses.pause(caller, query.namespace or services.settings.merp_namespace, name, body)
     response.status_code = 200 if in_force else 202
     return _one(services, job, response)
 
 
 @router.post(
     "/{id}/resume",
-    responses=answers(400, 401, 403, 404, 409) | {202: {"model": JobView, "description": "Not in force yet"}},
+    responses=answers(400, 401, 403, 404, 409)
+    | {202: {"model": ResumedJobView | JobView, "description": "Not in force yet"}},
 )
 async def resume_job(
-    name: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, response: Response
-) -> JobView:
-    """End a pause. 409 where the manifest declares it and another manager decides that."""
-    job, in_force = await services.jobs.resume(caller, query.namespace or services.settings.merp_namespace, name)
-    response.status_code = 200 if in_force else 202
-    return _one(services, job, response)
+    name: JobId,
+    query: Annotated[ResumeQuery, Query()],
+    key: IdempotencyKey,
+    caller: CallerOf,
+    services: ServicesOf,
+    response: Response,
+) -> ResumedJobView | JobView:
+    """End a pause, and run what was due in it if `missed` says so: the answer has `catch_up` then.
+
+    409 where the manifest declares the pause and another manager decides that; with `missed` also where the job is not
+    paused, or more was due than one request runs. Nothing is changed then.
+    """
+    namespace = query.namespace or services.settings.merp_namespace
+    resumed = await services.pauses.resume(caller, namespace, name, query.missed, key)
+    response.status_code = 200 if resumed.in_force else 202
+    view = _one(services, resumed.job, response)
+    if resumed.catch_up is None or resumed.catch_up.run is None:
+        return view
+    catch_up = CatchUpView(run=resumed.catch_up.run, due_times=resumed.catch_up.due_times)
+    return ResumedJobView(**dict(view), catch_up=catch_up)
 
 
 @router.post(
