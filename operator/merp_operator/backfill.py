@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
-from merp_crds.jobrun import Backfill, JobRunStatus
+from merp_crds.jobrun import MAX_DUE_TIMES, Backfill, JobRunStatus
 from merp_crds.reasons import Reason, Verdict
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec
@@ -21,8 +21,6 @@ from merp_crds.zones import find_zone
 from merp_operator import desired, pause, requests
 from merp_operator.observe import Observed, Request, condition
 
-# One request starts no more than this: six years of minutes are a mistake, not a wish.
-MAX_DUE_TIMES: Final = 1_000
 # The clocks of who asks and of the operator differ by less than this.
 CLOCK_SKEW: Final = timedelta(seconds=5)
 # Seconds after which is looked again at what no event tells of.
@@ -306,10 +304,10 @@ def held(observed: Observed) -> frozenset[str]:
 def _unsettled(observed: Observed, due_time: datetime, now: datetime) -> Waiting | None:
     """Whether the schedule itself may still start a due time: then there would be two runs for it."""
     text = f"the schedule may still start {rfc3339(due_time)} itself"
-    left = (due_time + desired.CLEANUP_AGE - now).total_seconds()
-    if left > 0:
-        return Waiting(NOT_SETTLED, text, left + 1.0)
     accounted = (observed.status.get("accounted") or {}).get("until")
-    if accounted is None or parse_rfc3339(accounted) >= due_time or pause.in_force(observed, now) is not None:
-        return None
-    return Waiting(NOT_SETTLED, text, LOOK_AGAIN)
+    if accounted is not None:
+        settled = parse_rfc3339(accounted) >= due_time or pause.in_force(observed, now) is not None
+        return None if settled else Waiting(NOT_SETTLED, text, LOOK_AGAIN)
+    # Nobody has accounted for anything yet, so only time says that no clock starts it any more.
+    left = (due_time + desired.CLEANUP_AGE - now).total_seconds()
+    return Waiting(NOT_SETTLED, text, left + 1.0) if left > 0 else None

@@ -28,6 +28,11 @@ def changes(item: Json, before: Json, after: Json, now: datetime) -> list[Json]:
         if entry["type"] == "Paused" and old is not None and _turned(old, entry):
             reason = "Paused" if entry["status"] == "True" else "Resumed"
             told.append(_event(item, "Normal", reason, entry["message"], now))
+        if entry["type"] == "OnSchedule" and entry["status"] == "False" and _turned(old, entry):
+            # The verdict of a missed due time is told by itself.
+            told += (
+                [] if entry["reason"] == "Missed" else [_event(item, "Warning", entry["reason"], entry["message"], now)]
+            )
     seen = {entry["run"] for entry in before.get("recent") or []}
     for entry in after.get("recent") or []:
         if entry["run"] not in seen:

@@ -123,20 +123,20 @@ class Reconciler:
         gone = await self._tell_vanished(key)
         decision = await self._account(key, observed, problem, gone, now)
         judged = [Judged(run, outcome.judge(run)) for run in observed.runs]
-        told = Told(
-            (*refusals, *self._verdicts(gone)), decision, self._safe(observed), self._starter.refused(observed.uid)
-        )
+        safe = self._safe(observed)
+        told = Told((*refusals, *self._verdicts(gone)), decision, safe, self._starter.refused(observed.uid))
         wanted = status.compute(observed, judged, problem, defaults, now, told)
         await self._cron_jobs.keep_books(observed, status.read(wanted), now)
         wait = await self._report(key, observed, wanted, now)
         if wait is None:
             self._told_of(key, gone)
+            self._let_go(observed, safe - frozenset(status.read(wanted).unrecorded))
         self._record(observed, judged, defaults, wanted if wait is None else observed.status)
         again = await self._job_runs.report(observed, judged, problem, defaults, now)
         later = await self._clean_up(observed, now)
+        self._plan_starts(key, decision, now)
         if error is not None:
             raise error
-        self._plan_starts(key, decision, now)
         return _earliest(
             wait, again, later, *(_until(moment, now) for moment in self._moments(observed, decision, wanted))
         )
@@ -200,6 +200,11 @@ class Reconciler:
             if self._recorder.is_committed(records.ending_id(observed, entry))
         )
 
+    def _let_go(self, observed: Observed, entries: frozenset[Unrecorded]) -> None:
+        """Verdicts without a run that the database has and the status no longer lists."""
+        for entry in entries:
+            self._recorder.forget(records.ending_id(observed, entry))
+
     async def _report(self, key: Key, observed: Observed, wanted: Json, now: datetime) -> float | None:
         """Write the status if it changed, and tell the Events of that. Returns when to come back, if it is too soon."""
         before = observed.status
@@ -249,14 +254,18 @@ class Reconciler:
             row = self._rows.get(uid)
             if row is None:
                 continue
+            if uid == self._uids.get(key):
+                mine.append(run)
+            execution = names.execution_id(uid, run.name)
+            if run.finished and self._recorder.is_committed(execution):
+                self._recorder.forget(execution)
+                continue
             gone = False
             if not run.finished:
                 live = await self._cluster.scheduled_job(*key)
                 gone = live is None or live["metadata"]["uid"] != uid
             ending = outcome.vanished(run, owner_gone=gone, now=self._now())
             self._recorder.submit(row, [self._execution(row, run, ending)])
-            if uid == self._uids.get(key):
-                mine.append(run)
         return mine
 
     def _verdicts(self, gone: list[Run]) -> list[VerdictEntry]:

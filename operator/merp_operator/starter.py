@@ -7,7 +7,7 @@ from datetime import datetime
 from http import HTTPStatus
 
 from merp_crds import names
-from merp_crds.reasons import ConditionType
+from merp_crds.reasons import ConditionReason, ConditionType
 from merp_crds.scheduledjob import ScheduledJobStatus
 from merp_kube.client import ApiError, Unreachable
 from merp_operator import accounting, desired, metrics, pause, situation, status
@@ -135,8 +135,13 @@ class Starter:
 
 
 def _is_current(observed: Observed) -> bool:
-    """Whether its status was computed from what it is now, and found it good."""
+    """Whether its status was computed from what it is now, and found it good.
+
+    What the API server refuses for reasons of its own is due all the same.
+    """
     if observed.status.get("observedGeneration") != observed.generation:
         return False
-    conditions = observed.status.get("conditions") or []
-    return any(entry["type"] == ConditionType.READY and entry["status"] == "True" for entry in conditions)
+    ready = next(
+        (entry for entry in observed.status.get("conditions") or [] if entry["type"] == ConditionType.READY), None
+    )
+    return ready is not None and (ready["status"] == "True" or ready["reason"] == ConditionReason.CANNOT_APPLY)

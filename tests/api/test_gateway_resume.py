@@ -123,8 +123,8 @@ async def test_a_job_that_was_resumed_can_be_put_back_as_it_was_got(gateway: Any
     assert "catch_up" not in response.json()
 
 
-def _seen(since: str, status: str = "True") -> dict[str, Any]:
-    return {"type": "Paused", "status": status, "reason": "x", "message": "", "lastTransitionTime": since}
+def _seen(since: str) -> dict[str, Any]:
+    return {"type": "Paused", "status": "True", "reason": "x", "message": "", "lastTransitionTime": since}
 
 
 async def test_more_than_one_request_runs(gateway: Any, cluster: Any, paused: Any) -> None:

@@ -334,6 +334,28 @@ def test_pause_and_resume_by_rest(installation: Installation) -> None:
     assert installation.ask("GET", "/api/v1/jobs/pausable").status == 404
 
 
+def test_c14_what_a_pause_let_pass_is_run_where_that_is_asked_for(installation: Installation) -> None:
+    kube = installation.kube
+    kube.apply(scheduled_job("often", schedule={"intervalSeconds": 5}))
+    installation.finished("often", trigger="schedule")
+    assert installation.ask("POST", "/api/v1/jobs/often/pause").status == 200
+    time.sleep(11)
+    before = installation.history("often", trigger="backfill")
+    resumed = installation.ask("POST", "/api/v1/jobs/often/resume?missed=All")
+    assert (resumed.status, before) == (200, [])
+    asked_for = resumed.body["catch_up"]["due_times"]
+    assert asked_for >= 2
+
+    def caught_up() -> list[Json] | None:
+        runs = installation.history("often", trigger="backfill")
+        return runs if len(runs) >= asked_for and all(entry["end_time"] for entry in runs) else None
+
+    runs = kube.until("all are caught up", caught_up, 120)
+    assert [entry["status"] for entry in runs] == ["success"] * asked_for
+    assert len({entry["due_time"] for entry in runs}) == asked_for
+    assert installation.ask("DELETE", "/api/v1/jobs/often").status == 204
+
+
 def test_the_operator_was_never_refused_anything(installation: Installation) -> None:
     """Its rights are just what it needs: nothing was missing on the whole way."""
     log = installation.system.kubectl(

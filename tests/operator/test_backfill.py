@@ -233,6 +233,11 @@ def passed_over(hour: int) -> Step:
             id="a-clock-that-is-behind-may-still-start-it",
         ),
         pytest.param(
+            planned(now=due(1) + timedelta(seconds=90), accounted={"until": rfc3339(due(1)), "hash": "x"}, free=1),
+            Plan((start(1),), Waiting("NotSettled", "the schedule may still start 2026-11-24T02:00:00Z itself", 10.0)),
+            id="what-was-let-pass-no-clock-starts",
+        ),
+        pytest.param(
             planned(accounted={"until": rfc3339(due(1)), "hash": "x"}),
             Plan((start(1),), Waiting("NotSettled", "the schedule may still start 2026-11-24T02:00:00Z itself", 10.0)),
             id="what-is-not-accounted-for-may-be-caught-up",
