@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
-import threading
 import time
 from datetime import date
 from decimal import Decimal
@@ -59,10 +59,11 @@ def handle_the_stop_itself(seconds: float, how: str) -> str:
 
     `how` is return or exit.
     """
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda number, frame: stopped.set())
+    # A pipe, not an event: a handler that sets what its own thread is just about to wait for blocks itself for ever.
+    told_here, tell = os.pipe()
+    signal.signal(signal.SIGTERM, lambda number, frame: os.write(tell, b"x"))
     print(f"sleeping for {seconds:g} s", flush=True)
-    told = stopped.wait(seconds)
+    told = bool(select.select([told_here], [], [], seconds)[0])
     if how == "exit":
         sys.exit(0)
     return f"handled: {told}"
