@@ -67,7 +67,8 @@ def creations(cluster: Cluster, namespace: str) -> list[Creation]:
     found = []
     for line in cluster.layout.log("audit").read_text().splitlines():
         event = json.loads(line)
-        target = event["objectRef"]
+        # A path that is no resource has no object.
+        target = event.get("objectRef") or {}
         mine = (event["verb"], target.get("resource"), target.get("namespace")) == ("create", "jobs", namespace)
         dry = "dryRun" in event["requestURI"]
         if mine and not dry and event["responseStatus"]["code"] == 201:
