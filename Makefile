@@ -9,8 +9,8 @@ RUN := .venv/bin
 CLUSTER_TOOL := PYTHONPATH=tests/cluster python3 -m merp_cluster
 # The tests have a cluster of their own, so that they leave a demo alone.
 TEST_CLUSTER := merp-test
-# And the faults one more, whose parts they stop.
-FAULTS_CLUSTER := merp-faults
+# Suites that run beside the others have their own: one operator serves all namespaces, and the faults stop parts of theirs.
+SIDE_CLUSTERS := merp-operator merp-faults
 export MERP_CACHE
 
 .DEFAULT_GOAL := help
@@ -57,14 +57,11 @@ test: setup check  ## every test, the cluster's too
 	@$(RUN)/coverage run -m pytest -q --durations=5 -m "not cluster"
 	@echo "[test] on the cluster"
 	@# Here, because building takes minutes on a fresh machine, and a test has a time limit.
-	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) up
+	@# And all of them at once: while one is looked at for what it leaves behind, none may come or go.
+	@for name in $(TEST_CLUSTER) $(SIDE_CLUSTERS); do MERP_CLUSTER=$$name $(CLUSTER_TOOL) up || exit 1; done
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) images > /dev/null
-	@# The faults mostly wait for the clock, so they run beside the others.
-	@MERP_CLUSTER=$(FAULTS_CLUSTER) $(RUN)/coverage run -m pytest -v -m "faults and not storm" > .faults.log 2>&1 & faults=$$!; \
-	  trap "kill $$faults 2> /dev/null" EXIT INT TERM; \
-	  MERP_CLUSTER=$(TEST_CLUSTER) $(RUN)/coverage run -m pytest -v --durations=10 -m "cluster and not faults"; others=$$?; \
-	  echo "[test] faults: waiting for them"; wait $$faults; faulty=$$?; cat .faults.log; exit $$((others + faulty))
-	@MERP_CLUSTER=$(FAULTS_CLUSTER) $(CLUSTER_TOOL) down
+	@.ci/cluster-suites
+	@for name in $(SIDE_CLUSTERS); do MERP_CLUSTER=$$name $(CLUSTER_TOOL) down; done
 	@echo "[test] a storm"
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(RUN)/coverage run -m pytest -v -m storm
 	@$(RUN)/coverage combine --quiet
@@ -75,11 +72,10 @@ demo:  ## from nothing to a real run: cluster, images, chart, an example by kube
 
 down:  ## end what demo and test started
 	@$(CLUSTER_TOOL) down
-	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) down
-	@MERP_CLUSTER=$(FAULTS_CLUSTER) $(CLUSTER_TOOL) down
+	@for name in $(TEST_CLUSTER) $(SIDE_CLUSTERS); do MERP_CLUSTER=$$name $(CLUSTER_TOOL) down; done
 
 faults: setup  ## outages and kills in their long form: about an hour
-	@MERP_FAULTS=long MERP_CLUSTER=$(FAULTS_CLUSTER) $(RUN)/pytest -v --durations=0 -m faults
+	@MERP_FAULTS=long MERP_CLUSTER=merp-faults $(RUN)/pytest -v -s --durations=0 -m faults
 
 bench: setup  ## the benchmarks, side by side with their peers, as ratios
 	@for bench in tests/bench/bench_*.py; do $(RUN)/python $$bench; done
