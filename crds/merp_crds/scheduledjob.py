@@ -3,6 +3,7 @@
 The order of the fields is the order of `kubectl explain`. Every description gives unit, default and an example.
 """
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -27,6 +28,7 @@ MAX_INT32: Final = 2_147_483_647
 MAX_TASK_BYTES: Final = 65_536
 RECENT_VERDICTS: Final = 20
 MAX_LISTED_RUNS: Final = 100
+MAX_SPANS: Final = 32
 
 
 def rule(expression: str, message: str) -> dict[str, str]:
@@ -565,11 +567,30 @@ class VerdictEntry(Model):
     end_time: Annotated[Time, Field(description="When it ended, UTC.")]
 
 
+class Span(Model):
+    """Due times from the first to the last, both included."""
+
+    first: Annotated[Time, Field(description="The first due time, UTC.")]
+    last: Annotated[Time, Field(description="The last due time, UTC.")]
+
+
 class Accounted(Model):
-    """Up to when every due time has a run or a verdict."""
+    """Which due times have a run or a verdict."""
 
     until: Annotated[Time, Field(description="Every due time up to here is accounted for, UTC.")]
     hash: Annotated[str, Field(max_length=64, description="Of schedule, zone, calendar and suspension.")]
+    beyond: Annotated[
+        list[Span],
+        Field(
+            default_factory=list,
+            max_length=MAX_SPANS,
+            description="Later ones that are accounted for too, while an older one is still to run.",
+        ),
+    ]
+
+    def covers(self, due_time: datetime) -> bool:
+        """Whether a due time is accounted for."""
+        return due_time <= self.until or any(span.first <= due_time <= span.last for span in self.beyond)
 
 
 class Unrecorded(Model):

@@ -1,5 +1,6 @@
 """The API server's time. Whether a due time has passed is for its clock to say, not for the one of this machine."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -10,15 +11,20 @@ _RESOLUTION: Final = timedelta(seconds=1)
 _NONE: Final = timedelta()
 
 
+def _steady() -> Callable[[], datetime]:
+    began, since = datetime.now(UTC), time.monotonic()
+    return lambda: began + timedelta(seconds=time.monotonic() - since)
+
+
 class ServerClock:
     """How far the server's clock is from this machine's, as narrow as the dates of its answers allow.
 
     A clock that agrees within what can be seen is taken as it is, so that the time does not jitter by a second.
     """
 
-    def __init__(self, local: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """`local` is this machine's wall clock, UTC."""
-        self.local = local
+    def __init__(self, local: Callable[[], datetime] | None = None) -> None:
+        """`local` is this machine's time, UTC: as it was at first and, whoever sets the clock, only ever going on."""
+        self.local = local or _steady()
         self._low: timedelta | None = None
         self._high: timedelta | None = None
 

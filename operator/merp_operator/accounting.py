@@ -7,11 +7,12 @@ it does so from what exists alone: a second look at the same objects decides the
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 from merp_crds.common import parse_duration
 from merp_crds.reasons import Reason, Trigger, Verdict
-from merp_crds.scheduledjob import Accounted, MissedPolicy, Unrecorded
+from merp_crds.scheduledjob import MAX_SPANS, Accounted, MissedPolicy, Span, Unrecorded
 from merp_operator.situation import Situation
 
 # Up to this late a due time is simply started, by either clock. Later it is missed, and `missed` decides.
@@ -56,10 +57,13 @@ def _open(situation: Situation, now: datetime) -> Accounted:
     before = situation.accounted
     if before is not None and before.hash == situation.digest:
         return before
+    if before is not None and situation.resumed is not None and before.hash == situation.digest_if(suspended=True):
+        # The pause said itself when it ends: what is due from then on is due, whoever was away.
+        return Accounted(until=max(before.until, situation.resumed - _INSTANT), hash=situation.digest)
     if before is not None:
         # Never earlier: what was accounted for stays so, also under a clock that was set back.
         return Accounted(until=max(before.until, now), hash=situation.digest)
-    if situation.generation > 1 or situation.suspended:
+    if situation.generation > 1 or situation.suspended or situation.looked_at:
         # Edited before anybody accounted for it: since when it is as it is cannot be known.
         return Accounted(until=now, hash=situation.digest)
     # A single moment that has passed when it is declared is missed; a series has no past before it is created.
@@ -82,37 +86,52 @@ class _Account:
 
     def decide(self) -> Decision:
         for due in self.situation.lost:
-            self._end(due, Verdict.CANCELLED, Reason.JOB_DELETED)
+            self._end(due, Verdict.CANCELLED, Reason.JOB_DELETED, always=True)
         for due in self.situation.taken:
-            if due > self.accounted.until and not self._settled(due):
-                self._end(due, Verdict.SKIPPED, Reason.NAME_TAKEN)
+            if not self._settled(due):
+                self._end(due, Verdict.SKIPPED, Reason.NAME_TAKEN, always=True)
         if self.situation.suspended:
+            self._missed_before_the_pause()
             return Decision(accounted=self.accounted, endings=tuple(self.endings))
         if self.situation.only is not None and self.situation.only <= self.situation.created:
             self._declared_late(self.situation.only)
         else:
             self._fresh()
             self._stale()
-        until = self._until()
-        self._dropped(until)
+        accounted = self._settle()
         following = self.situation.timetable.after(self.now)
         if following is not None:
             self.moments.append(following + (NATIVE_GRACE if self.situation.native else timedelta()))
         return Decision(
-            accounted=Accounted(until=until, hash=self.accounted.hash),
+            accounted=accounted,
             starts=tuple(self.starts),
             endings=tuple(sorted(self.endings, key=lambda entry: entry.first)),
             look_again=min(self.moments, default=None),
         )
 
     def _settled(self, due: datetime) -> bool:
-        return due in self.situation.started or any(
-            entry.first <= due <= entry.last for entry in (*self.situation.unrecorded, *self.endings)
+        return (
+            self.accounted.covers(due)
+            or due in self.situation.started
+            or any(entry.first <= due <= entry.last for entry in (*self.situation.unrecorded, *self.endings))
         )
+
+    def _missed_before_the_pause(self) -> None:
+        """What was late already when the pause began was missed by an outage, and is not caught up any more."""
+        before = self.situation.accounted
+        if before is None or before.hash != self.situation.digest_if(suspended=False):
+            return
+        pause = self.accounted
+        self.accounted = before
+        self._miss([], self.now - STARTING_DEADLINE - _INSTANT, at_once=True)
+        self.accounted = pause
 
     def _declared_late(self, due: datetime) -> None:
         """A single moment that had passed when it was declared: `missed` decides, however little it is late."""
-        if due <= self.accounted.until or self._settled(due):
+        if self._settled(due):
+            return
+        if due in self.situation.starting:
+            self.open.append(due)
             return
         missed = self.situation.missed
         if missed.policy is MissedPolicy.SKIP or self.now - due > parse_duration(missed.max_age):
@@ -127,6 +146,9 @@ class _Account:
         for due in situation.timetable.between(begin, self.now):
             if self._settled(due):
                 continue
+            if due in situation.starting:
+                self.open.append(due)
+                continue
             if situation.native_last == due:
                 self._written_in_books(due)
                 continue
@@ -134,8 +156,11 @@ class _Account:
             if self.now < grace:
                 self.open.append(due)
                 self.moments.append(grace)
-            elif situation.forbid and (situation.unfinished or self.starts):
+            elif situation.forbid and situation.unfinished:
                 self._end(due, Verdict.SKIPPED, Reason.OVERLAP)
+            elif situation.forbid and self.starts:
+                # It overlaps with that one only once that one is there.
+                self.open.append(due)
             else:
                 self.open.append(due)
                 self.starts.append(Start(due, Trigger.SCHEDULE))
@@ -185,9 +210,20 @@ class _Account:
             newest = timetable.newest(begin, self.now)
             # A newer one that is started or waits for its clock makes up for the older ones.
             return [newest] if newest is not None and newest <= end else []
-        if timetable.count(begin, end) > missed.max_count:
-            begin = self._before_the_newest(missed.max_count, begin, end)
-        return list(timetable.between(begin, end))
+        return self._newest_open(missed.max_count, begin, end)
+
+    def _newest_open(self, number: int, begin: datetime, end: datetime) -> list[datetime]:
+        """The newest due times in (begin, end] that nothing has settled, at most `number`, oldest first."""
+        timetable = self.situation.timetable
+        found: list[datetime] = []
+        for first, last in reversed(list(self._gaps(self.situation.started, begin, end))):
+            wanted = number - len(found)
+            if wanted <= 0:
+                break
+            if timetable.count(first, last) > wanted:
+                first = self._before_the_newest(wanted, first, last)
+            found = [*list(timetable.between(first, last))[-wanted:], *found]
+        return found
 
     def _before_the_newest(self, number: int, begin: datetime, end: datetime) -> datetime:
         """The latest whole second after which there are still `number` due times up to `end`."""
@@ -206,17 +242,18 @@ class _Account:
         self.open += candidates
         if not candidates:
             return
-        busy = situation.catching_up or (situation.forbid and (situation.unfinished or self.starts))
+        busy = situation.catching_up or any(due in situation.starting for due in candidates)
+        busy = busy or (situation.forbid and bool(situation.unfinished or self.starts))
         if not busy:
             self.starts.append(Start(candidates[0], Trigger.CATCH_UP))
         # Until then it may wait for its turn.
         self.moments.append(candidates[0] + parse_duration(situation.missed.max_age) + _INSTANT)
 
-    def _miss(self, candidates: list[datetime], end: datetime) -> None:
+    def _miss(self, candidates: list[datetime], end: datetime, *, at_once: bool = False) -> None:
         """Everything else of the past ends as missed, between what has a Job or still may get one."""
         timetable = self.situation.timetable
-        kept = {due for due in (*self.situation.started, *candidates) if self.accounted.until < due <= end}
-        final = self.now - VERDICT_AGE
+        kept = frozenset((*self.situation.started, *candidates))
+        final = end if at_once else self.now - VERDICT_AGE
         if final < end:
             # Some clock may be so far behind that it still starts these.
             waiting = [
@@ -226,7 +263,7 @@ class _Account:
             ]
             self.open += waiting
             self.moments += [due + VERDICT_AGE for due in waiting[:1]]
-        for begin, last in self._gaps(kept, min(final, end)):
+        for begin, last in self._gaps(kept, self.accounted.until, min(final, end)):
             for piece, overlapped in self._pieces(begin, last):
                 self._miss_range(*piece, overlapped=overlapped)
 
@@ -253,12 +290,12 @@ class _Account:
         if begin < end:
             yield (begin, end), False
 
-    def _gaps(self, kept: set[datetime], end: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """The parts of (until, end] between the due times in `kept` and the ranges that are settled."""
-        walls = [(due, due) for due in kept] + [
-            (entry.first, entry.last) for entry in (*self.situation.unrecorded, *self.endings)
-        ]
-        begin = self.accounted.until
+    def _gaps(self, kept: frozenset[datetime], begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """The parts of (begin, end] between the due times in `kept` and what is settled."""
+        begin = max(begin, self.accounted.until)
+        walls = [(due, due) for due in kept if begin < due <= end]
+        walls += [(entry.first, entry.last) for entry in (*self.situation.unrecorded, *self.endings)]
+        walls += [(span.first, span.last) for span in self.accounted.beyond]
         for first, last in sorted(walls):
             if first > end:
                 break
@@ -283,25 +320,55 @@ class _Account:
         self._end(first, verdict, reason, last=last, count=number)
 
     def _end(
-        self, due: datetime, verdict: Verdict, reason: Reason, *, last: datetime | None = None, count: int = 1
+        self,
+        due: datetime,
+        verdict: Verdict,
+        reason: Reason,
+        *,
+        last: datetime | None = None,
+        count: int = 1,
+        always: bool = False,
     ) -> None:
-        if len(self.situation.unrecorded) + len(self.endings) >= MAX_UNRECORDED:
+        if not always and self._room() <= 0:
             # Decided once those before it are recorded; until then it holds back `until`.
             self.open.append(due)
             return
         ending = Unrecorded(first=due, last=last or due, count=count, verdict=verdict, reason=reason, at=self.now)
         self.endings.append(ending)
 
-    def _until(self) -> datetime:
-        """As far as every due time is settled. It stands on a due time, so that time alone changes nothing."""
-        bound = min((due - _INSTANT for due in self.open), default=self.now)
-        reached = self.situation.timetable.newest(self.accounted.until, bound)
-        dropped = max(self.situation.timetable.dropped(self.accounted.until, bound), default=None)
-        return max(moment for moment in (self.accounted.until, reached, dropped) if moment is not None)
+    def _room(self) -> int:
+        """How many endings more the status may list."""
+        return MAX_UNRECORDED - len(self.situation.unrecorded) - len(self.endings)
 
-    def _dropped(self, until: datetime) -> None:
-        """What the calendar took away up to there."""
-        gone = list(self.situation.timetable.dropped(self.accounted.until, until))
+    def _settle(self) -> Accounted:
+        """As far as every due time is settled, and what is settled beyond that.
+
+        `until` stands on a due time, so that time alone changes nothing.
+        """
+        before, timetable = self.accounted, self.situation.timetable
+        bound = min((due - _INSTANT for due in self.open), default=self.now)
+        gone = list(timetable.dropped(before.until, bound))
+        if gone and self._room() < min(len(gone), INDIVIDUAL):
+            return before
+        reached = timetable.newest(before.until, bound)
+        until = max(moment for moment in (before.until, reached, *gone[-1:]) if moment is not None)
+        self._drop(gone)
+        return Accounted(until=until, hash=before.hash, beyond=self._beyond())
+
+    def _beyond(self) -> list[Span]:
+        """What is settled after the oldest due time that is open: all between it and the next, and so on."""
+        spans = []
+        opened = [*sorted(set(self.open)), self.now + _INSTANT]
+        for begin, following in pairwise(opened):
+            first = self.situation.timetable.after(begin)
+            if first is None or first >= following:
+                continue
+            last = self.situation.timetable.newest(begin, following - _INSTANT)
+            spans.append(Span(first=first, last=last or first))
+        return spans[-MAX_SPANS:]
+
+    def _drop(self, gone: list[datetime]) -> None:
+        """What the calendar took away is skipped."""
         if len(gone) > INDIVIDUAL:
             self._end(gone[0], Verdict.SKIPPED, Reason.CALENDAR, last=gone[-1], count=len(gone))
             return

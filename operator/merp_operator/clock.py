@@ -6,6 +6,7 @@ for before every higher one of its batch was answered.
 
 import asyncio
 import heapq
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from merp_operator.watch import Key
 _PARALLEL: Final = 32
 # A create that hangs holds back the lower priorities for this long at most.
 _TIER_SECONDS: Final = 5.0
+# The time may be set, or the machine sleep, while this waits by a clock that knows of neither.
+_MAX_SLEEP: Final = 5.0
+# So many looks are some tens of milliseconds; then the lease, the watches and the answers have their turn.
+_LOOKS: Final = 20
 _FIRST_DELAY: Final = timedelta(seconds=1)
 _MAX_DOUBLINGS: Final = 5
 
@@ -36,6 +41,35 @@ class Due:
     key: Key
     priority: Priority
     start: Start
+
+
+def _order(due: Due) -> tuple[int, datetime, Key]:
+    return _RANKS[due.priority], due.start.due_time, due.key
+
+
+class _Room:
+    """So many at a time; of those that wait the highest priority goes first, whichever batch it is of."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._waiting: list[tuple[tuple[int, datetime, Key], int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+
+    async def enter(self, due: Due) -> None:
+        if self._places > 0:
+            self._places -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (_order(due), next(self._count), turn))
+        await turn
+
+    def leave(self) -> None:
+        while self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._places += 1
 
 
 class Clock:
@@ -61,10 +95,14 @@ class Clock:
         self._heap: list[tuple[datetime, Key]] = []
         self._failures: dict[Key, int] = {}
         self._wakeup = asyncio.Event()
-        self._room = asyncio.Semaphore(_PARALLEL)
+        self._room = _Room(_PARALLEL)
+        self._starting: set[tuple[Key, datetime]] = set()
         # Not set while a batch is started: everything else waits for it, because what is due cannot.
         self.idle = asyncio.Event()
         self.idle.set()
+        self._batches: set[asyncio.Task[None]] = set()
+        # What ended a batch that nothing may end.
+        self._bug: BaseException | None = None
         # Those that outlive their batch.
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -80,10 +118,18 @@ class Clock:
         while True:
             await self._until_next()
             self.idle.clear()
-            try:
-                await self._batch(self._take(self._now()))
-            finally:
-                self.idle.set()
+            # Beside those before it: what is due now may be more urgent than what they still wait to start.
+            batch = asyncio.create_task(self._batch(self._take(self._now())))
+            self._batches.add(batch)
+            batch.add_done_callback(self._batch_is_over)
+
+    def _batch_is_over(self, batch: asyncio.Task[None]) -> None:
+        self._batches.discard(batch)
+        if not batch.cancelled() and batch.exception() is not None:
+            self._bug = batch.exception()
+            self._wakeup.set()
+        if not self._batches:
+            self.idle.set()
 
     def _plan(self, key: Key, moment: datetime) -> None:
         known = self._moments.get(key)
@@ -95,8 +141,10 @@ class Clock:
 
     async def _until_next(self) -> None:
         while True:
+            if self._bug is not None:
+                raise self._bug
             self._wakeup.clear()
-            seconds = None if not self._heap else (self._heap[0][0] - self._now()).total_seconds()
+            seconds = None if not self._heap else min((self._heap[0][0] - self._now()).total_seconds(), _MAX_SLEEP)
             if seconds is not None and seconds <= 0:
                 return
             try:
@@ -117,10 +165,14 @@ class Clock:
         return keys
 
     async def _batch(self, keys: list[Key]) -> None:
-        dues = sorted(
-            (due for key in keys for due in self._look(key)),
-            key=lambda due: (_RANKS[due.priority], due.start.due_time, due.key),
-        )
+        dues = []
+        for number, key in enumerate(keys, 1):
+            # What is being started since an earlier batch is not started again.
+            dues += [due for due in self._look(key) if (key, due.start.due_time) not in self._starting]
+            if number % _LOOKS == 0:
+                await asyncio.sleep(0)
+        dues.sort(key=_order)
+        self._starting |= {(due.key, due.start.due_time) for due in dues}
         for rank in sorted(set(_RANKS.values())):
             tier = {asyncio.create_task(self._one(due)) for due in dues if _RANKS[due.priority] == rank}
             if tier:
@@ -133,6 +185,7 @@ class Clock:
             dues = self._due(key)
         except Exception:  # noqa: BLE001  (a bug that one object meets must not stop the clock of all others)
             _log.exception("what is due of %s/%s cannot be said", *key)
+            self._try_again(key)
             return []
         if not dues:
             # What could not be started before is not wanted any more.
@@ -141,8 +194,11 @@ class Clock:
 
     async def _one(self, due: Due) -> None:
         try:
-            async with self._room:
+            await self._room.enter(due)
+            try:
                 await self._start(due)
+            finally:
+                self._room.leave()
         except (ApiError, Unreachable) as error:
             _log.warning("run of %s/%s at %s: %s", *due.key, due.start.due_time, error)
             self._try_again(due.key)
@@ -151,6 +207,8 @@ class Clock:
             self._try_again(due.key)
         else:
             self._failures.pop(due.key, None)
+        finally:
+            self._starting.discard((due.key, due.start.due_time))
         self._started(due.key)
 
     def _try_again(self, key: Key) -> None:

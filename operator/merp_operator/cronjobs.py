@@ -54,6 +54,7 @@ class CronJobs:
                 return replace(observed, cron_job=await self._make(observed, observed.spec, defaults, now)), None, None
             except ApiError as error:
                 if error.status in _USER_ERRORS or _UNKNOWN_FIELD in error.message:
+                    observed = replace(observed, cron_job=await self._stop(observed))
                     return observed, Problem(ConditionReason.INVALID_TEMPLATE, f"template: {error.message}"), None
                 if error.status == HTTPStatus.CONFLICT:
                     raise
@@ -87,7 +88,13 @@ class CronJobs:
         passed = desired.passed(observed, wanted, now)
         if actual is not None and passed is not None:
             await self._cluster.keep_books(actual, (), passed)
-        result = await self._cluster.apply_cron_job(wanted)
+        try:
+            result = await self._cluster.apply_cron_job(wanted)
+        except ApiError as error:
+            if actual is not None and error.status != HTTPStatus.CONFLICT and desired.starts_otherwise(actual, wanted):
+                # A small change may be allowed where a whole CronJob is not; what is due the operator starts.
+                await self._cluster.suspend_cron_job(actual)
+            raise
         self._applied[observed.uid] = (wanted, result["metadata"]["generation"])
         _log.info("applied CronJob %s/%s", observed.namespace, observed.name)
         return result
@@ -102,7 +109,16 @@ class CronJobs:
             return cron_job
         if not cron_job["spec"].get("suspend"):
             return await self._cluster.suspend_cron_job(cron_job)
-        if observed.spec is None or not all(self._committed(observed, run) for run in observed.runs):
+        if (
+            observed.spec is None
+            or observed.expected
+            or not all(self._committed(observed, run) for run in observed.runs)
+        ):
+            return cron_job
+        known = {run.uid for run in observed.runs}
+        live = await self._cluster.jobs_of(observed.namespace, observed.uid)
+        if any(job["metadata"]["uid"] not in known for job in live):
+            # Made just before it was stopped, and no watch has shown it: it would go with the CronJob.
             return cron_job
         await self._cluster.delete_cron_job(observed.namespace, observed.name, cron_job["metadata"]["uid"])
         self._applied.pop(observed.uid, None)

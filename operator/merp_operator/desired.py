@@ -7,8 +7,8 @@ from typing import Any, Final
 from merp_crds import names, schedule
 from merp_crds.catalogue import Catalogue
 from merp_crds.common import parse_rfc3339, rfc3339
-from merp_crds.reasons import Trigger
-from merp_crds.scheduledjob import ConcurrencyPolicy, Retry, Schedule, ScheduledJobSpec, ScheduledJobStatus
+from merp_crds.reasons import Trigger, Verdict
+from merp_crds.scheduledjob import Accounted, ConcurrencyPolicy, Retry, Schedule, ScheduledJobSpec, ScheduledJobStatus
 from merp_operator import pause, template
 from merp_operator.accounting import STARTING_DEADLINE, Start
 from merp_operator.observe import Json, Observed, Run
@@ -164,12 +164,12 @@ def job_spec(
 
 
 def removable(
-    observed: Observed, spec: ScheduledJobSpec, committed: frozenset[str], until: datetime | None, now: datetime
+    observed: Observed, spec: ScheduledJobSpec, committed: frozenset[str], accounted: Accounted | None, now: datetime
 ) -> list[Run]:
     """Finished Jobs beyond what `history` keeps, oldest first.
 
-    Only those whose records are committed, and whose due times are accounted for up to `until`: before that the Job is
-    what says that its due time was started.
+    Only those whose records are committed, and whose due times are accounted for: before that the Job is what says that
+    its due time was started.
     """
     keep = spec.history
     limits = {True: 3 if keep is None else keep.successful, False: 5 if keep is None else keep.failed}
@@ -178,7 +178,11 @@ def removable(
         group = [run for run in observed.runs if run.finished and _succeeded(run) is successful]
         surplus += group[: max(0, len(group) - limit)]
     return sorted(
-        (run for run in surplus if run.name in committed and _let_go(run, until) and now >= run.due_time + CLEANUP_AGE),
+        (
+            run
+            for run in surplus
+            if run.name in committed and _let_go(run, accounted) and now >= run.due_time + CLEANUP_AGE
+        ),
         key=lambda run: run.due_time,
     )
 
@@ -198,8 +202,8 @@ def differs(wanted: Any, actual: Any) -> bool:
     return bool(wanted != actual)
 
 
-def _let_go(run: Run, until: datetime | None) -> bool:
-    return run.trigger not in BY_CLOCK or until is None or run.due_time <= until
+def _let_go(run: Run, accounted: Accounted | None) -> bool:
+    return run.trigger not in BY_CLOCK or accounted is None or accounted.covers(run.due_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +229,13 @@ def books(observed: Observed, status: ScheduledJobStatus, now: datetime) -> Book
     shown = observed.cron_job.get("status") or {}
     ours = [run for run in observed.runs if _is_settled_by_us(run, now)]
     times = [run.due_time for run in ours if run.trigger in BY_CLOCK]
-    times += [entry.due_time for entry in status.recent if entry.due_time and entry.trigger in BY_CLOCK]
-    times += [entry.last for entry in status.unrecorded]
+    # A missed one is too old for the native clock anyway; who finds it here would take its Job for deleted.
+    times += [
+        entry.due_time
+        for entry in status.recent
+        if entry.due_time and entry.trigger in BY_CLOCK and entry.verdict is not Verdict.MISSED
+    ]
+    times += [entry.last for entry in status.unrecorded if entry.verdict is not Verdict.MISSED]
     newest = max((moment for moment in times if moment <= now), default=None)
     written = shown.get("lastScheduleTime")
     if newest is not None and written and parse_rfc3339(written) >= newest:
@@ -241,6 +250,13 @@ def _is_settled_by_us(run: Run, now: datetime) -> bool:
     """Whether a run is for us to write down: those that the native controller makes it writes down itself."""
     natively = names.ANNOTATION_CRONJOB_TIME in (run.job["metadata"].get("annotations") or {})
     return not natively or run.trigger is Trigger.MANUAL or now - run.began > _BOOKKEEPING
+
+
+def starts_otherwise(actual: Json, wanted: Json) -> bool:
+    """Whether a CronJob as it is would start what it must not."""
+    before, after = actual["spec"], wanted["spec"]
+    fields = ("schedule", "timeZone", "suspend")
+    return not before.get("suspend") and any(before.get(field) != after[field] for field in fields)
 
 
 def passed(observed: Observed, wanted: Json, now: datetime) -> datetime | None:
@@ -259,7 +275,8 @@ def passed(observed: Observed, wanted: Json, now: datetime) -> datetime | None:
         return None
     times = schedule.Timetable.of(Schedule(cron=after["schedule"], time_zone=after["timeZone"]))
     written = (actual.get("status") or {}).get("lastScheduleTime") or actual["metadata"]["creationTimestamp"]
-    return times.newest(parse_rfc3339(written), now)
+    until = None if edited else pause.ended(observed, now)
+    return times.newest(parse_rfc3339(written), now if until is None else until - _INSTANT)
 
 
 def _reference(run: Run) -> Json:
@@ -337,8 +354,16 @@ def new_owner(observed: Observed) -> Json:
     Not yet the CronJob's own: the native controller calls a Job odd that is its own and not in its books, and these
     cannot name the Job before it exists.
     """
+    if observed.cron_job is not None and _goes(observed):
+        return _owner(observed)
     owner = controller(observed)
     return owner if observed.cron_job is None else owner | {"controller": False}
+
+
+def _goes(observed: Observed) -> bool:
+    """Whether the CronJob is on its way out: stopped, and not by a pause. What it owns would go with it."""
+    paused = names.ANNOTATION_PAUSED in observed.annotations or (observed.spec is not None and observed.spec.suspend)
+    return bool(observed.cron_job is not None and observed.cron_job["spec"].get("suspend")) and not paused
 
 
 def to_hand_over(observed: Observed) -> list[Run]:

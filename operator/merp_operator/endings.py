@@ -1,10 +1,15 @@
 """Due times that ended without a run, in words for people. Pure."""
 
+from collections.abc import Collection
 from typing import Final
 
 from merp_crds.common import rfc3339
 from merp_crds.reasons import Reason
+from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Unrecorded
+
+# As many as this wait for the database one by one. More means that it is away, and the status must not grow with time.
+_ONE_BY_ONE: Final = 20
 
 _EXPLANATIONS: Final = {
     Reason.OUTAGE: "nothing could start it: the cluster or the operator was away",
@@ -22,3 +27,26 @@ def explain(entry: Unrecorded) -> str:
     if entry.count == 1:
         return text
     return f"{text}; {entry.count} due times from {rfc3339(entry.first)} to {rfc3339(entry.last)}"
+
+
+def merged(entries: list[Unrecorded], committed: Collection[Unrecorded], timetable: Timetable) -> list[Unrecorded]:
+    """Entries of the status, neighbours of one kind as one range where there are many.
+
+    What the database has already stays as it is: it is a record by itself.
+    """
+    if len(entries) <= _ONE_BY_ONE:
+        return entries
+    ranges: list[Unrecorded] = []
+    for entry in sorted(entries, key=lambda entry: entry.first):
+        last = ranges[-1] if ranges else None
+        if last is not None and last not in committed and entry not in committed and _follows(last, entry, timetable):
+            together = {"last": entry.last, "count": last.count + entry.count, "at": entry.at}
+            ranges[-1] = last.model_copy(update=together)
+        else:
+            ranges.append(entry)
+    return ranges
+
+
+def _follows(last: Unrecorded, entry: Unrecorded, timetable: Timetable) -> bool:
+    same = (last.verdict, last.reason) == (entry.verdict, entry.reason)
+    return same and last.last < entry.first and timetable.count(last.last, entry.first) == 1

@@ -154,7 +154,7 @@ def read_run(scheduled_job: str, job: Json, pods: list[Json]) -> Run:
         name=metadata["name"],
         uid=metadata["uid"],
         due_time=_due_time(scheduled_job, job),
-        trigger=_trigger(job),
+        trigger=trigger(job),
         job=job,
         pods=tuple(sorted(pods, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))),
     )
@@ -216,7 +216,8 @@ def _due_time(scheduled_job: str, job: Json) -> datetime:
     return named or parse_rfc3339(metadata["creationTimestamp"])
 
 
-def _trigger(job: Json) -> Trigger:
+def trigger(job: Json) -> Trigger:
+    """What a Job was made by."""
     metadata = job["metadata"]
     if _BY_HAND in (metadata.get("annotations") or {}):
         return Trigger.MANUAL

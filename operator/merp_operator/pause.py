@@ -34,6 +34,13 @@ def in_force(observed: Observed, now: datetime) -> Pause | None:
     return Pause(ConditionReason.PAUSED_BY_ANNOTATION, text, until)
 
 
+def ended(observed: Observed, now: datetime) -> datetime | None:
+    """When the pause that the annotation still tells of ended by itself; None if none did."""
+    text = observed.annotations.get(names.ANNOTATION_PAUSED)
+    until = None if text is None else _moment(_read(text).get("until"))
+    return until if until is not None and until <= now else None
+
+
 def _read(text: str) -> Json:
     """The annotation's object. `kubectl annotate … paused=true` is a pause too, with nothing more to say."""
     try:

@@ -202,13 +202,15 @@ class Process:
 
     async def _close_what_is_gone(self) -> None:
         """What ended while no operator watched: rows of Jobs and of ScheduledJobs that are not there any more."""
-        opened = await self._recorder.open_executions()
+        # Of its own namespace alone where it serves one: others share the database, and are not in its picture.
+        served = self._settings.merp_watch_namespace or None
+        opened = [row for row in await self._recorder.open_executions() if served in (None, row.namespace)]
         gone = [row.id for row in opened if self._watch.jobs.get(row.namespace, row.run_name) is None]
         if gone:
             await self._recorder.close(gone)
             _log.info("closed %d records of Jobs that are gone", len(gone))
         present = {item["metadata"]["uid"] for item in self._watch.scheduled_jobs.all()}
-        for job_id in await self._recorder.known_jobs() - present:
+        for job_id in await self._recorder.known_jobs(served) - present:
             self._recorder.job_deleted(job_id, datetime.now(UTC))
 
     def _job_vanished(self, job: dict[str, object], pods: list[dict[str, object]]) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 from merp_crds import names
 from merp_crds.common import parse_rfc3339
-from merp_crds.reasons import ConditionReason, Verdict
+from merp_crds.reasons import ConditionReason, Reason
 from merp_crds.scheduledjob import Unrecorded, VerdictEntry
 from merp_kube import paths
 from merp_kube.client import ApiError, Unreachable
@@ -51,6 +51,9 @@ _MARGIN_SECONDS: Final = 0.1
 _AFTER_THE_CLOCK: Final = timedelta(seconds=1)
 # What nobody may decide anew, so it is written at once.
 _ACCOUNTS: Final = ("accounted", "unrecorded")
+
+# These verdicts no run can contradict.
+_NEEDS_NO_LOOK: Final = frozenset({Reason.CALENDAR, Reason.NAME_TAKEN})
 
 _log = logging.getLogger(__name__)
 
@@ -128,13 +131,14 @@ class Reconciler:
         wanted = status.compute(observed, judged, problem, defaults, now, told)
         await self._cron_jobs.keep_books(observed, status.read(wanted), now)
         wait = await self._report(key, observed, wanted, now)
+        # Before anything that may fail: the clock waits for nobody.
+        self._plan_starts(key, decision, now)
         if wait is None:
             self._told_of(key, gone)
             self._let_go(observed, safe - frozenset(status.read(wanted).unrecorded))
         self._record(observed, judged, defaults, wanted if wait is None else observed.status)
         again = await self._job_runs.report(observed, judged, problem, defaults, now)
         later = await self._clean_up(observed, now)
-        self._plan_starts(key, decision, now)
         if error is not None:
             raise error
         return _earliest(
@@ -159,14 +163,15 @@ class Reconciler:
         if found is None:
             return None
         decision = accounting.decide(found, now)
-        if all(entry.verdict is Verdict.SKIPPED for entry in decision.endings):
+        if all(entry.reason in _NEEDS_NO_LOOK for entry in decision.endings):
             return decision
         # Before it is said for good that nothing ran the cluster itself is asked: a watch may be behind.
         jobs = await self._cluster.jobs_of(observed.namespace, observed.uid)
         cron_job = await self._cluster.cron_job(*key)
         live = self._pictures.of(key, observed.body, cron_job, [(job, self._watch.pods_of(job)) for job in jobs])
         found = self._starter.situation(live, before, suspended=suspended, vanished=vanished)
-        return None if found is None else accounting.decide(found, now)
+        # By the time that these answers told: it may be another than this machine's.
+        return None if found is None else accounting.decide(found, min(now, self._now()))
 
     def _plan_starts(self, key: Key, decision: Decision | None, now: datetime) -> None:
         if decision is None:
@@ -258,7 +263,6 @@ class Reconciler:
                 mine.append(run)
             execution = names.execution_id(uid, run.name)
             if run.finished and self._recorder.is_committed(execution):
-                self._recorder.forget(execution)
                 continue
             gone = False
             if not run.finished:
@@ -280,6 +284,10 @@ class Reconciler:
 
     def _told_of(self, key: Key, gone: list[Run]) -> None:
         """The status has their verdicts, so they need not be told of again; nor those of a job of before."""
+        for run in gone:
+            execution = names.execution_id(self._uids[key], run.name)
+            if run.finished and self._recorder.is_committed(execution):
+                self._recorder.forget(execution)
         told = {run.uid for run in gone}
         left = {
             uid: run
@@ -297,8 +305,7 @@ class Reconciler:
         # What a backfill has not counted yet stays.
         committed -= backfill.held(observed)
         accounted = status.read(observed.status).accounted
-        until = None if accounted is None else accounted.until
-        for run in desired.removable(observed, observed.spec, committed, until, now):
+        for run in desired.removable(observed, observed.spec, committed, accounted, now):
             await self._cluster.delete_job(observed.namespace, run.name, run.uid)
             _log.info("deleted recorded Job %s/%s", observed.namespace, run.name)
         await self._job_runs.clean_up(observed, now)

@@ -87,10 +87,10 @@ class Recorder:
         await self.ready.wait()
         return await self._until_done("read open records", self._read_open)
 
-    async def known_jobs(self) -> set[str]:
-        """UIDs of the ScheduledJobs that the database takes for existing."""
+    async def known_jobs(self, namespace: str | None = None) -> set[str]:
+        """UIDs of the ScheduledJobs that the database takes for existing, in all namespaces or in one."""
         await self.ready.wait()
-        return await self._until_done("read jobs", self._read_jobs)
+        return await self._until_done("read jobs", lambda: self._read_jobs(namespace))
 
     async def successes(self, job_id: str, start: datetime, end: datetime) -> set[datetime]:
         """The due times in (start, end] for which that job's records have a success. Raises RecordsAway at once."""
@@ -216,9 +216,9 @@ class Recorder:
         with self._engine.connect() as connection:
             return queries.successes(connection, job_id, start, end)
 
-    def _read_jobs(self) -> set[str]:
+    def _read_jobs(self, namespace: str | None) -> set[str]:
         with self._engine.connect() as connection:
-            return queries.undeleted_job_ids(connection)
+            return queries.undeleted_job_ids(connection, namespace)
 
     async def _until_done(self, what: str, work: Callable[[], Result]) -> Result:
         """Do blocking work off the loop; where the database will not, try again for as long as it takes."""

@@ -13,6 +13,7 @@ from merp_crds.scheduledjob import (
     Accounted,
     ConcurrencyPolicy,
     Missed,
+    Schedule,
     ScheduledJobSpec,
     ScheduledJobStatus,
     Unrecorded,
@@ -42,6 +43,8 @@ class Situation:
     forbid: bool
     accounted: Accounted | None
     started: frozenset[datetime] = frozenset()
+    # Those whose Jobs are just being asked for: not to be started again, and not accounted for either.
+    starting: frozenset[datetime] = frozenset()
     # Due times that were started, and whose Jobs are gone without a verdict.
     lost: tuple[datetime, ...] = ()
     # Due times whose names something else has.
@@ -51,13 +54,21 @@ class Situation:
     # Names of the unfinished runs of any kind, and whether one of them catches up.
     unfinished: tuple[str, ...] = ()
     catching_up: bool = False
+    # Whether its status was written before: where that holds no account any more, the creation does not stand for it.
+    looked_at: bool = False
+    # When a pause of itself ended.
+    resumed: datetime | None = None
     # When each run that the cluster shows began and ended; None while it is unfinished.
     spans: tuple[tuple[datetime, datetime | None], ...] = ()
 
     @property
     def digest(self) -> str:
         """Of everything whose change is no outage: schedule, zone, calendar and suspension."""
-        return hashlib.sha256(f"{self.timetable.digest}\n{self.suspended}".encode()).hexdigest()[:32]
+        return self.digest_if(suspended=self.suspended)
+
+    def digest_if(self, *, suspended: bool) -> str:
+        """The digest with or without a pause."""
+        return hashlib.sha256(f"{self.timetable.digest}\n{suspended}".encode()).hexdigest()[:32]
 
 
 def read(
@@ -68,6 +79,7 @@ def read(
     native: bool,
     vanished: Iterable[Run] = (),
     taken: frozenset[datetime] = frozenset(),
+    resumed: datetime | None = None,
 ) -> Situation | None:
     """What an observed ScheduledJob says of its due times; None where nothing is due by the clock.
 
@@ -88,7 +100,7 @@ def read(
     native_last = ((observed.cron_job or {}).get("status") or {}).get("lastScheduleTime")
     return Situation(
         timetable=observed.timetable,
-        only=None if spec.schedule.at is None else observed.timetable.after(_EPOCH),
+        only=_only(spec.schedule, observed.timetable),
         created=observed.created,
         generation=observed.generation,
         suspended=suspended,
@@ -96,12 +108,22 @@ def read(
         missed=spec.missed or Missed(),
         forbid=spec.concurrency_policy is not ConcurrencyPolicy.ALLOW,
         accounted=status.accounted,
-        started=frozenset(due_times) | observed.expected_due_times,
+        started=frozenset(due_times),
+        starting=observed.expected_due_times - frozenset(due_times),
         lost=tuple(sorted(due for name, due in gone.items() if name not in runs and name not in told)),
         taken=taken,
         unrecorded=tuple(status.unrecorded),
         native_last=parse_rfc3339(native_last) if native_last else None,
         unfinished=observed.unfinished_names,
         catching_up=any(run.trigger is Trigger.CATCH_UP for run in observed.unfinished),
+        looked_at="observedGeneration" in observed.status,
+        resumed=resumed,
         spans=tuple((run.began, run.ended) for run in observed.runs),
     )
+
+
+def _only(schedule: Schedule, timetable: Timetable) -> datetime | None:
+    """The due time of a schedule that has one; None for others, and where a calendar takes it away."""
+    if schedule.at is None:
+        return None
+    return schedule.at.astimezone(UTC) if schedule.calendar is None else timetable.after(_EPOCH)

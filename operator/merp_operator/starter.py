@@ -10,14 +10,14 @@ from merp_crds import names
 from merp_crds.reasons import ConditionReason, ConditionType
 from merp_crds.scheduledjob import ScheduledJobStatus
 from merp_kube.client import ApiError, Unreachable
-from merp_operator import accounting, desired, metrics, pause, situation, status
+from merp_operator import accounting, desired, metrics, observe, pause, situation, status
 from merp_operator.clock import Due
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
 from merp_operator.observe import Observed, Run
 from merp_operator.picture import Pictures
-from merp_operator.situation import Situation
+from merp_operator.situation import BY_CLOCK, Situation
 from merp_operator.watch import Key, Watch
 
 _log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ class Starter:
             observed,
             before,
             suspended=suspended or pause.in_force(observed, self._now()) is not None,
+            resumed=pause.ended(observed, self._now()),
             native=native,
             vanished=vanished,
             taken=frozenset(self._taken.get(observed.uid, ())),
@@ -91,6 +92,9 @@ class Starter:
         """Make the Job of a due time. Raises ApiError and Unreachable."""
         observed = self._pictures.cached(due.key)
         if observed is None or not await self._is_unchanged(observed):
+            return
+        if due.start.due_time > self._now():
+            # The answer to that GET said what time it is: this machine's clock had been set.
             return
         spec = observed.spec
         assert spec is not None, "what cannot be read is never due"
@@ -114,15 +118,19 @@ class Starter:
             _log.info("started run %s/%s", observed.namespace, name)
             return
         existing = await self._cluster.job(observed.namespace, name)
-        if existing is None or not desired.is_ours(existing, observed):
+        # One that somebody made by hand from the CronJob is no run of this due time either.
+        mine = existing is not None and desired.is_ours(existing, observed) and observe.trigger(existing) in BY_CLOCK
+        if not mine:
             self._expectations.remove(due.key, name)
-        if existing is not None and not desired.is_ours(existing, observed):
+        if existing is not None and not mine:
             self._taken[observed.uid].add(due.start.due_time)
 
     async def _is_unchanged(self, observed: Observed) -> bool:
         """Whether the ScheduledJob is still what the start was decided from."""
         live = await self._cluster.scheduled_job(observed.namespace, observed.name)
         if live is None:
+            # The event of its deletion is late, or lost: what is gone must not be due again at once.
+            self._watch.scheduled_jobs.remove(observed.body)
             return False
         known, found = observed.body["metadata"], live["metadata"]
         same = (known["uid"], known.get("generation")) == (found["uid"], found.get("generation"))

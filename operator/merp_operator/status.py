@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from merp_crds import names, schedule
 from merp_crds.common import Condition, parse_rfc3339
 from merp_crds.reasons import ConditionReason, ConditionType, Reason, RunState, Trigger, Verdict
+from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import (
     MAX_LISTED_RUNS,
     RECENT_VERDICTS,
@@ -22,7 +23,7 @@ from merp_crds.zones import find_zone
 from merp_operator import desired, pause
 from merp_operator.accounting import Decision
 from merp_operator.definition import Problem
-from merp_operator.endings import explain
+from merp_operator.endings import explain, merged
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
 from merp_operator.situation import BY_CLOCK
@@ -98,7 +99,7 @@ def compute(
         recent=recent[:RECENT_VERDICTS],
         newest=_newest(before, recent),
         opened=before.opened,
-        unrecorded=_unrecorded(before, decision, told.committed),
+        unrecorded=_unrecorded(before, decision, told.committed, observed.timetable),
         accounted=None if decision is None else decision.accounted,
         clock=_clock(observed, defaults, now),
     )
@@ -174,14 +175,17 @@ def _ending_entry(scheduled_job: str, entry: Unrecorded) -> VerdictEntry:
 
 
 def _unrecorded(
-    before: ScheduledJobStatus, decision: Decision | None, committed: frozenset[Unrecorded]
+    before: ScheduledJobStatus,
+    decision: Decision | None,
+    committed: frozenset[Unrecorded],
+    timetable: Timetable | None,
 ) -> list[Unrecorded]:
     """Endings that the database lacks, or that hold back `accounted` because an older due time is open."""
-    if decision is None:
+    if decision is None or timetable is None:
         return [entry for entry in before.unrecorded if entry not in committed]
-    until = decision.accounted.until
-    kept = [entry for entry in before.unrecorded if entry not in committed or entry.last > until]
-    return [*kept, *decision.endings]
+    accounted = decision.accounted
+    kept = [entry for entry in before.unrecorded if entry not in committed or not accounted.covers(entry.last)]
+    return merged([*kept, *decision.endings], committed, timetable)
 
 
 def _next_run_time(observed: Observed, problem: Problem | None, now: datetime) -> datetime | None:

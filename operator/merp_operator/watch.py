@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Final
 
 from merp_crds import names
@@ -18,6 +19,7 @@ Key = tuple[str, str]
 _SELECTOR: Final = f"{names.LABEL_MANAGED}=true"
 # A deletion that kopf's watch missed is noticed after this long at the latest.
 RESYNC_SECONDS: Final = 300.0
+_NO_CALENDARS: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 _log = logging.getLogger(__name__)
 
@@ -139,6 +141,10 @@ class Watch:
                     own.replace(await self._list(own.resource))
                     break
                 except (ApiError, Unreachable) as error:
+                    if own is self.calendars and getattr(error, "status", None) in _NO_CALENDARS:
+                        # An older installation's definitions or rights: jobs that name a calendar say so.
+                        _log.warning("calendars cannot be read: %s", error)
+                        break
                     _log.warning("list of %s: %s; next try in %.0f s", own.resource.plural, error, delay)
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, 30.0)

@@ -240,9 +240,13 @@ def jobs_named(connection: Connection, namespace: str, name: str) -> list[Record
     return [RecordedJob(**row._mapping) for row in connection.execute(query)]
 
 
-def undeleted_job_ids(connection: Connection) -> set[str]:
-    """UIDs of all jobs not marked deleted: at its start the operator marks those that are gone from the cluster."""
-    return set(connection.scalars(select(_JOBS.c.id).where(_JOBS.c.deleted_at.is_(None))))
+def undeleted_job_ids(connection: Connection, namespace: str | None = None) -> set[str]:
+    """UIDs of the jobs not marked deleted, of all namespaces or of one: at its start the operator marks those that are
+    gone from the cluster."""
+    query = select(_JOBS.c.id).where(_JOBS.c.deleted_at.is_(None))
+    if namespace is not None:
+        query = query.where(_JOBS.c.namespace == namespace)
+    return set(connection.scalars(query))
 
 
 def dependencies(connection: Connection, job_id: str) -> list[Dependency]:

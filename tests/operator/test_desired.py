@@ -10,6 +10,7 @@ from cluster_objects import CRON_UID, DUE, NOW, UID, complete, cron_job, failed,
 from merp_crds import names
 from merp_crds.catalogue import Catalogue
 from merp_crds.reasons import ConditionReason, Reason
+from merp_crds.scheduledjob import Accounted
 from merp_operator import definition, desired, observe, requests
 from merp_operator.desired import Defaults
 from merp_operator.observe import Observed
@@ -296,7 +297,8 @@ def test_finished_jobs_go_when_they_are_recorded_and_old(
         scheduled_job(history={"successful": 1, "failed": 0}), [finished(1, good=True), finished(2, good=True)]
     )
     assert seen.spec is not None
-    found = desired.removable(seen, seen.spec, frozenset(committed), until, DUE + age)
+    accounted = Accounted(until=until, hash="x")
+    found = desired.removable(seen, seen.spec, frozenset(committed), accounted, DUE + age)
     assert [run.name for run in found] == expected
 
 
