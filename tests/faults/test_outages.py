@@ -101,6 +101,9 @@ def test_every_minute_has_one_verdict(
         assert "missed" in kinds["skip"]
         assert "missed" in kinds["latest"]
         assert "missed" not in kinds["all"]
-    else:
+    elif away == "operator":
         # One clock is enough.
         assert kinds == {name: {"success"} for name in POLICIES}
+    else:
+        # The controller manager runs the Jobs too: the first is started, and is in the way of the next ones.
+        assert [name for name in POLICIES if not {"success"} <= kinds[name] <= {"success", "skipped"}] == []
