@@ -42,6 +42,8 @@ ANNOTATION_TASK: Final = f"{GROUP}/task"
 ANNOTATION_GENERATION: Final = f"{GROUP}/generation"
 ANNOTATION_ENDED: Final = f"{GROUP}/ended"
 ANNOTATION_OPENED_BY: Final = f"{GROUP}/opened-by"
+# On a run that was asked for under another overlap policy than the job's.
+ANNOTATION_CONCURRENCY: Final = f"{GROUP}/concurrency-policy"
 
 # Annotations of a ScheduledJob or a JobRun.
 ANNOTATION_CREATED_BY: Final = f"{GROUP}/created-by"

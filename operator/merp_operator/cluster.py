@@ -128,6 +128,17 @@ class Cluster:
         query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}
         await self._client.call("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
 
+    async def release(self, job: Json, opened_by: str | None) -> None:
+        """Let a run go that waits; what opened its gate is written with it. Raises ApiError 409 if it has changed."""
+        metadata = job["metadata"]
+        told: Json = {"resourceVersion": metadata["resourceVersion"]}
+        if opened_by is not None:
+            told["annotations"] = {names.ANNOTATION_OPENED_BY: opened_by}
+        path = paths.JOB.at(metadata["namespace"], metadata["name"])
+        query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}
+        body = {"metadata": told, "spec": {"suspend": False}}
+        await self._client.call("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
+
     async def job_run(self, namespace: str, name: str) -> Json | None:
         """The live JobRun, or None."""
         return await self._find(paths.JOB_RUN, namespace, name)

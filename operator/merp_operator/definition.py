@@ -5,8 +5,8 @@ from typing import Final
 
 from merp_crds import names, schedule
 from merp_crds.reasons import ConditionReason
-from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec
-from merp_operator import desired, template
+from merp_crds.scheduledjob import ScheduledJobSpec
+from merp_operator import cycles, desired, template
 from merp_operator.desired import Defaults
 from merp_operator.observe import Observed
 
@@ -46,6 +46,12 @@ def problem(observed: Observed, defaults: Defaults) -> Problem | None:
     if unsupported:
         return Problem(
             ConditionReason.NOT_SUPPORTED, f"{unsupported}: this version cannot carry it out yet: leave it out"
+        )
+    path = cycles.cycles(observed.graph, observed.name)
+    if path is not None:
+        return Problem(
+            ConditionReason.DEPENDENCY_CYCLE,
+            f"dependsOn: {cycles.path_text(path)}: they would wait for each other: take one of them out",
         )
     try:
         desired.job_spec(observed, spec, defaults)
@@ -90,8 +96,6 @@ def _unsupported(spec: ScheduledJobSpec) -> str | None:
     """The first field that asks for what this version does not do. Running the job without it would be wrong."""
     asked = {
         "pool": spec.pool is not None,
-        "dependsOn": bool(spec.depends_on),
-        "concurrencyPolicy": spec.concurrency_policy in (ConcurrencyPolicy.REPLACE, ConcurrencyPolicy.QUEUE),
         "connections": bool(spec.connections),
     }
     return next((field for field, wanted in asked.items() if wanted), None)

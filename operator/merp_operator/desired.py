@@ -11,6 +11,7 @@ from merp_crds.reasons import Trigger, Verdict
 from merp_crds.scheduledjob import Accounted, ConcurrencyPolicy, Retry, Schedule, ScheduledJobSpec, ScheduledJobStatus
 from merp_operator import pause, template
 from merp_operator.accounting import STARTING_DEADLINE, Start
+from merp_operator.gated import is_gated
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.situation import BY_CLOCK
 
@@ -84,7 +85,9 @@ def cron_job(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, now
     if native is None:
         return None
     expression, time_zone = native
-    policy = ConcurrencyPolicy.ALLOW if spec.concurrency_policy is ConcurrencyPolicy.ALLOW else ConcurrencyPolicy.FORBID
+    # A run that waits at its gate counts as active natively, so there the gate keeps the policy.
+    beside = spec.concurrency_policy is ConcurrencyPolicy.ALLOW or is_gated(spec)
+    policy = ConcurrencyPolicy.ALLOW if beside else ConcurrencyPolicy.FORBID
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
@@ -116,17 +119,30 @@ def cron_job(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, now
 def scheduled_run(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, start: Start) -> Json:
     """The Job of a due time, as the operator makes it: under the name that the native clock would give it."""
     name = names.run_name_for_due_time(observed.name, start.due_time)
+    return run(observed, spec, defaults, name=name, trigger=start.trigger, due_time=start.due_time)
+
+
+def run(
+    observed: Observed,
+    spec: ScheduledJobSpec,
+    defaults: Defaults,
+    *,
+    name: str,
+    trigger: Trigger,
+    due_time: datetime,
+) -> Json:
+    """A Job that the operator makes."""
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": name,
             "namespace": observed.namespace,
-            "labels": labels(observed) | {names.LABEL_TRIGGER: start.trigger.value},
-            "annotations": job_annotations(observed) | {names.ANNOTATION_DUE_TIME: rfc3339(start.due_time)},
+            "labels": labels(observed) | {names.LABEL_TRIGGER: trigger.value},
+            "annotations": job_annotations(observed) | {names.ANNOTATION_DUE_TIME: rfc3339(due_time)},
             "ownerReferences": [new_owner(observed)],
         },
-        "spec": job_spec(observed, spec, defaults, due_time=start.due_time, run_name=name),
+        "spec": job_spec(observed, spec, defaults, due_time=due_time, run_name=name, trigger=trigger),
     }
 
 
@@ -137,8 +153,11 @@ def job_spec(
     *,
     due_time: datetime | None = None,
     run_name: str | None = None,
+    trigger: Trigger = Trigger.SCHEDULE,
 ) -> Json:
     """The spec of every Job of this ScheduledJob; with due time and name where the operator makes it.
+
+    One that is gated is made suspended, and released by the operator; a backfill waits for nothing.
 
     Raises template.TemplateError.
     """
@@ -158,6 +177,8 @@ def job_spec(
             run_name=run_name,
         ),
     }
+    if is_gated(spec) and trigger is not Trigger.BACKFILL:
+        rendered["suspend"] = True
     if spec.timeout_seconds is not None:
         rendered["activeDeadlineSeconds"] = spec.timeout_seconds
     return rendered

@@ -1,7 +1,7 @@
 """Cluster objects, raw JSON, as one immutable picture of a ScheduledJob and all that belongs to it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -81,6 +81,8 @@ class Observed:
     schedule_problem: str = ""
     # Runs that were asked of the API server and that no watch has shown yet: name, and due time if a clock's.
     expected: tuple[tuple[str, datetime | None], ...] = ()
+    # What each job of the namespace waits for, where this one waits for any.
+    graph: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def annotations(self) -> dict[str, str]:
@@ -118,6 +120,7 @@ def observe(
     *,
     timetable: Callable[[Schedule], Timetable] = Timetable.of,
     expected: tuple[tuple[str, datetime | None], ...] = (),
+    graph: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda _: {},
 ) -> Observed:
     """The picture of a ScheduledJob from its body, its CronJob, its Jobs with their pods, and its JobRuns.
 
@@ -144,6 +147,7 @@ def observe(
         timetable=times,
         schedule_problem=schedule_problem,
         expected=expected,
+        graph=graph(metadata["namespace"]) if spec is not None and spec.depends_on else {},
     )
 
 

@@ -37,6 +37,7 @@ class Pictures:
             jobs,
             self._watch.requests_of(*key),
             timetable=self._timetable,
+            graph=self._watch.depends_on,
             expected=self._expectations.of(key, [job["metadata"]["name"] for job, _ in jobs]),
         )
 

@@ -21,6 +21,7 @@ from merp_operator.clock import Clock
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
+from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
 from merp_operator.picture import Pictures
 from merp_operator.reconcile import Reconciler
@@ -81,6 +82,7 @@ class Process:
             job_runs=JobRuns(
                 cluster=cluster, watch=self._watch, recorder=self._recorder, expectations=expectations, clock=now
             ),
+            gates=Gates(cluster=cluster, pictures=pictures, expectations=expectations),
             defaults=self._defaults,
             now=now,
             plan=self._clock.plan,

@@ -33,6 +33,7 @@ from merp_operator.cluster import Cluster
 from merp_operator.cronjobs import CronJobs
 from merp_operator.definition import Problem
 from merp_operator.desired import Defaults
+from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
@@ -74,6 +75,7 @@ class Reconciler:
         pictures: Pictures,
         starter: Starter,
         job_runs: JobRuns,
+        gates: Gates,
         defaults: Callable[[], Defaults],
         now: Callable[[], datetime],
         plan: Callable[[Key, datetime], None],
@@ -84,6 +86,7 @@ class Reconciler:
         self._pictures = pictures
         self._starter = starter
         self._job_runs = job_runs
+        self._gates = gates
         self._defaults = defaults
         self._now = now
         self._plan = plan
@@ -122,12 +125,15 @@ class Reconciler:
         defaults, now = self._defaults(), self._now()
         observed = await self._observe(key, body)
         observed, problem, error = await self._cron_jobs.apply(observed, defaults, now)
+        # First of all: what waits for others waits no longer than it must.
+        suspended = problem is not None and problem.reason is not ConditionReason.CANNOT_APPLY
+        gate = await self._gates.look(observed, defaults, now, suspended=suspended)
         refusals = await self._job_runs.answer(observed, defaults, problem)
         gone = await self._tell_vanished(key)
         decision = await self._account(key, observed, problem, gone, now)
         judged = [Judged(run, outcome.judge(run)) for run in observed.runs]
         safe = self._safe(observed)
-        told = Told((*refusals, *self._verdicts(gone)), decision, safe, self._starter.refused(observed.uid))
+        told = Told((*refusals, *self._verdicts(gone)), decision, safe, self._starter.refused(observed.uid), gate)
         wanted = status.compute(observed, judged, problem, defaults, now, told)
         await self._cron_jobs.keep_books(observed, status.read(wanted), now)
         wait = await self._report(key, observed, wanted, now)
@@ -141,9 +147,8 @@ class Reconciler:
         later = await self._clean_up(observed, now)
         if error is not None:
             raise error
-        return _earliest(
-            wait, again, later, *(_until(moment, now) for moment in self._moments(observed, decision, wanted))
-        )
+        moments = [gate.look_again, *self._moments(observed, decision, wanted)]
+        return _earliest(wait, again, later, *(_until(moment, now) for moment in moments))
 
     async def _observe(self, key: Key, body: Json) -> Observed:
         cron_job = self._watch.cron_jobs.get(*key)

@@ -10,6 +10,7 @@ from merp_crds.scheduledjob import Dependency, History, ScheduledJobSpec, Unreco
 from merp_operator import desired
 from merp_operator.endings import explain
 from merp_operator.observe import Json, Observed, Run
+from merp_operator.opened import opened_by
 from merp_operator.outcome import Outcome
 from merp_records.rows import DependencyRecord, ExecutionRecord, JobRecord
 
@@ -70,6 +71,7 @@ def execution_record(*, job_id: str, namespace: str, job_name: str, run: Run, ou
         node=outcome.node,
         image=outcome.image,
         params=_parameters(run.job),
+        opened_by=[f"{upstream}/{name}" for upstream, name in opened_by(run.job)] or None,
         created_by=(run.job["metadata"].get("annotations") or {}).get(names.ANNOTATION_CREATED_BY),
     )
 

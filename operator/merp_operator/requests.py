@@ -167,6 +167,10 @@ def requested_job(
         )
         spec = spec.model_copy(update={"task": task})
     created_by = (request.body["metadata"].get("annotations") or {}).get(names.ANNOTATION_CREATED_BY, "unknown")
+    annotations = {names.ANNOTATION_DUE_TIME: rfc3339(wanted.due_time), names.ANNOTATION_CREATED_BY: created_by}
+    if asked.concurrency_policy is not None:
+        annotations[names.ANNOTATION_CONCURRENCY] = asked.concurrency_policy.value
+    trigger = trigger_of(request)
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -174,12 +178,13 @@ def requested_job(
             "name": wanted.run_name,
             "namespace": observed.namespace,
             "labels": desired.labels(observed)
-            | {names.LABEL_TRIGGER: trigger_of(request).value, names.LABEL_JOB_RUN: job_run_label(request)},
-            "annotations": desired.job_annotations(observed)
-            | {names.ANNOTATION_DUE_TIME: rfc3339(wanted.due_time), names.ANNOTATION_CREATED_BY: created_by},
+            | {names.LABEL_TRIGGER: trigger.value, names.LABEL_JOB_RUN: job_run_label(request)},
+            "annotations": desired.job_annotations(observed) | annotations,
             "ownerReferences": [desired.new_owner(observed)],
         },
-        "spec": desired.job_spec(observed, spec, defaults, due_time=wanted.due_time, run_name=wanted.run_name),
+        "spec": desired.job_spec(
+            observed, spec, defaults, due_time=wanted.due_time, run_name=wanted.run_name, trigger=trigger
+        ),
     }
 
 
@@ -205,7 +210,7 @@ def _answer(
     policy = request.spec.concurrency_policy or spec.concurrency_policy
     others = [name for name in unfinished if name != wanted.run_name]
     made = any(run.name == wanted.run_name for run in observed.runs)
-    if policy is not ConcurrencyPolicy.ALLOW and others and not made:
+    if policy is ConcurrencyPolicy.FORBID and others and not made:
         message = f"{others[0]} is not finished, and overlap is forbidden"
         return Refuse(request, wanted.run_name, wanted.due_time, Reason.OVERLAP, message)
     return Create(request, requested_job(observed, spec, defaults, request, wanted))

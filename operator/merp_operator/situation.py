@@ -106,7 +106,7 @@ def read(
         suspended=suspended,
         native=native,
         missed=spec.missed or Missed(),
-        forbid=spec.concurrency_policy is not ConcurrencyPolicy.ALLOW,
+        forbid=spec.concurrency_policy is ConcurrencyPolicy.FORBID,
         accounted=status.accounted,
         started=frozenset(due_times),
         starting=observed.expected_due_times - frozenset(due_times),

@@ -1,7 +1,7 @@
 """A ScheduledJob's status, as a pure function of what it was, what exists, and now."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
@@ -24,6 +24,7 @@ from merp_operator import desired, pause
 from merp_operator.accounting import Decision
 from merp_operator.definition import Problem
 from merp_operator.endings import explain, merged
+from merp_operator.gate import Look
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
 from merp_operator.situation import BY_CLOCK
@@ -56,6 +57,7 @@ class Told:
     decision: Decision | None = None
     committed: frozenset[Unrecorded] = frozenset()
     refused: str = ""
+    gate: Look = field(default_factory=Look)
 
 
 def compute(
@@ -72,7 +74,7 @@ def compute(
     decision = told.decision
     endings = () if decision is None else decision.endings
     recent = _recent(before, runs, [*told.verdicts, *(_ending_entry(observed.name, entry) for entry in endings)])
-    active = [_active(item) for item in runs if not item.outcome.ended]
+    active = [_active(item, told.gate.waiting) for item in runs if not item.outcome.ended]
     spec = observed.spec
     next_run_time = _next_run_time(observed, problem, now)
     status = ScheduledJobStatus(
@@ -98,9 +100,9 @@ def compute(
         active_count=len(active),
         recent=recent[:RECENT_VERDICTS],
         newest=_newest(before, recent),
-        opened=before.opened,
+        opened=list(told.gate.opened),
         unrecorded=_unrecorded(before, decision, told.committed, observed.timetable),
-        accounted=None if decision is None else decision.accounted,
+        accounted=told.gate.accounted if decision is None else decision.accounted,
         clock=_clock(observed, defaults, now),
     )
     return _without_empty(status.as_json())
@@ -115,15 +117,16 @@ def read(body: Json) -> ScheduledJobStatus:
         return ScheduledJobStatus()
 
 
-def _active(item: Judged) -> RunEntry:
+def _active(item: Judged, waiting: Mapping[str, str]) -> RunEntry:
     outcome = item.outcome
+    message = waiting.get(item.run.name) or outcome.message
     return RunEntry(
         run=item.run.name,
         due_time=item.run.due_time,
         trigger=item.run.trigger,
         state=RunState(outcome.status.value),
         since=outcome.start_time,
-        message=outcome.message[:_MESSAGE_LENGTH] or None,
+        message=message[:_MESSAGE_LENGTH] or None,
     )
 
 
@@ -253,6 +256,8 @@ def _on_schedule(
 ) -> list[_Wanted]:
     """Whether what is due is started; nothing for a job that nothing makes due."""
     kind, timetable = ConditionType.ON_SCHEDULE, observed.timetable
+    if timetable is None and problem is None and told.gate.troubles:
+        return [_troubled(told.gate.troubles)]
     if timetable is None:
         return []
     if problem is not None:
@@ -261,6 +266,8 @@ def _on_schedule(
         return [(kind, "Unknown", ConditionReason.PAUSED.value, "nothing becomes due while it is paused")]
     if told.refused:
         return [(kind, "False", ConditionReason.CANNOT_START.value, told.refused)]
+    if told.gate.troubles:
+        return [_troubled(told.gate.troubles)]
     unknown = timetable.unknown_from
     if (
         next_run_time is not None
@@ -279,6 +286,11 @@ def _on_schedule(
     if next_run_time is None:
         return [(kind, "True", ConditionReason.COMPLETED.value, "its last due time has passed")]
     return [(kind, "True", ConditionReason.ON_SCHEDULE.value, "what is due is started")]
+
+
+def _troubled(troubles: tuple[str, ...]) -> _Wanted:
+    text = f"dependsOn: {'; '.join(troubles)}"
+    return ConditionType.ON_SCHEDULE, "False", ConditionReason.UPSTREAM_CANNOT_RUN.value, text
 
 
 def _ready(problem: Problem | None) -> _Wanted:

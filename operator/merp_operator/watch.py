@@ -88,7 +88,10 @@ class Watch:
         self._namespace = namespace
         self._changed = changed
         self._vanished = vanished
-        self.scheduled_jobs = Own(paths.SCHEDULED_JOB, lambda item: changed(*_key(item)))
+        self.scheduled_jobs = Own(paths.SCHEDULED_JOB, self._scheduled_job_changed)
+        # By upstream, the jobs that wait for it; and for each job what it waits for.
+        self._dependents: defaultdict[Key, set[str]] = defaultdict(set)
+        self._upstreams: dict[Key, frozenset[str]] = {}
         self.job_runs = Own(paths.JOB_RUN, self._job_run_changed)
         self.calendars = Own(paths.BUSINESS_CALENDAR, self._calendar_changed)
         # Set by every change of a calendar; whoever waits for it clears it.
@@ -173,6 +176,36 @@ class Watch:
             trim=_without_managed_fields,
         )
 
+    def depends_on(self, namespace: str) -> dict[str, tuple[str, ...]]:
+        """What each job of a namespace waits for, by name."""
+        return {name: tuple(sorted(found)) for (space, name), found in self._upstreams.items() if space == namespace}
+
+    def _scheduled_job_changed(self, item: Json) -> None:
+        namespace, name = key = _key(item)
+        present = self.scheduled_jobs.get(*key)
+        entries = [] if present is None else (present.get("spec") or {}).get("dependsOn") or []
+        wanted = frozenset(str(entry.get("name")) for entry in entries)
+        before = self._upstreams.get(key, frozenset())
+        for upstream in before - wanted:
+            self._dependents[namespace, upstream].discard(name)
+        for upstream in wanted - before:
+            self._dependents[namespace, upstream].add(name)
+        if wanted:
+            self._upstreams[key] = wanted
+        else:
+            self._upstreams.pop(key, None)
+        if wanted != before:
+            # Whoever was in a cycle with it may be so no longer.
+            for upstream in wanted | before:
+                self._changed(namespace, upstream)
+        self._tell(key)
+
+    def _tell(self, key: Key) -> None:
+        """Something happened to a job: whoever waits for it is looked at first."""
+        for dependent in self._dependents.get(key, ()):
+            self._changed(key[0], dependent)
+        self._changed(*key)
+
     def _calendar_changed(self, item: Json) -> None:
         """Every ScheduledJob that names it has other due times now."""
         _, name = _key(item)
@@ -212,7 +245,7 @@ class Watch:
         if after is None:
             self._vanished(item, self.pods_of(item))
             self._pods_of.pop(_key(item), None)
-        self._changed(*key)
+        self._tell(key)
 
     def _pod_changed(self, before: Json | None, after: Json | None) -> None:
         item = after or before

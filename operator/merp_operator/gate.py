@@ -1,0 +1,194 @@
+"""Whether the runs that wait for their dependencies may go on, have to wait, or have waited too long. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from merp_crds.reasons import Reason, Trigger, Verdict
+from merp_crds.scheduledjob import Accounted, Dependency, DependencyPolicy, OnTimeout, Opened, Require
+from merp_crds.zones import find_zone
+from merp_operator import waits, windows
+from merp_operator.upstreams import Upstream, UpstreamRun
+from merp_operator.windows import Standing
+
+# Upstream and run, by name.
+OpenedBy = tuple[tuple[str, str], ...]
+
+# A backfill runs the past, whose upstream runs are long gone; a dependency run is made because they are there.
+_UNGATED: Final = frozenset({Trigger.BACKFILL, Trigger.DEPENDENCY})
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run that waits at the gate, since `since`; `reruns` is the name of the earlier run that it runs again."""
+
+    name: str
+    due_time: datetime
+    since: datetime
+    trigger: Trigger = Trigger.SCHEDULE
+    reruns: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A run may go on. Where `opened_by` is empty nothing is written of it, and `sentence` may say why."""
+
+    run: str
+    opened_by: OpenedBy = ()
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A run waits, at most until `until`."""
+
+    run: str
+    sentence: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """A run has waited too long, and ends so."""
+
+    run: str
+    verdict: Verdict
+    reason: Reason
+    sentence: str
+
+
+Answer = Open | Hold | Expire
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found at the gate of one job.
+
+    `waiting` says for each run that waits what it waits for; `opened` is what its status is to list; `troubles` are the
+    upstreams that will not run by themselves; `accounted` is since when dependencies are newly met, for a job that
+    has no schedule.
+    """
+
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    opened: tuple[Opened, ...] = ()
+    troubles: tuple[str, ...] = ()
+    accounted: Accounted | None = None
+    look_again: datetime | None = None
+
+
+def answers(
+    waiting: Iterable[Waiting],
+    dependencies: Sequence[Dependency],
+    policy: DependencyPolicy | None,
+    zone: str,
+    upstreams: Mapping[str, Upstream],
+    opened: Iterable[Opened],
+    now: datetime,
+) -> tuple[Answer, ...]:
+    """What becomes of each waiting run, oldest due time first: what opens one of them opens none of the others.
+
+    `opened` must know of every run of the job that carries `opened-by`. An upstream that is not given does not exist.
+    """
+    gate = _Gate(dependencies, policy or DependencyPolicy(), zone, upstreams, tuple(opened), now)
+    return tuple(gate.answer(run) for run in sorted(waiting, key=lambda run: (run.due_time, run.since, run.name)))
+
+
+def troubles(dependencies: Iterable[Dependency], upstreams: Mapping[str, Upstream]) -> tuple[str, ...]:
+    """The upstreams that will not run by themselves, each with the reason: `data-sync: does not exist`."""
+    known = windows.complete(dependencies, upstreams)
+    return tuple(f"{name}: {upstream.cannot_run}" for name, upstream in known.items() if upstream.cannot_run)
+
+
+class _Gate:
+    """One decision about all runs that wait."""
+
+    def __init__(
+        self,
+        dependencies: Sequence[Dependency],
+        policy: DependencyPolicy,
+        zone: str,
+        upstreams: Mapping[str, Upstream],
+        opened: tuple[Opened, ...],
+        now: datetime,
+    ) -> None:
+        self._dependencies = dependencies
+        self._policy = policy
+        self._zone = find_zone(zone)
+        self._upstreams = windows.complete(dependencies, upstreams)
+        self._opened = opened
+        self._used = windows.Used(self._upstreams, opened, policy.require)
+        self._now = now
+
+    def answer(self, run: Waiting) -> Answer:
+        if not self._dependencies or run.trigger in _UNGATED:
+            return Open(run.name)
+        before = {entry.upstream: entry.run for entry in self._opened if run.reruns and entry.opened == run.reruns}
+        if before:
+            # What the earlier run waited for was met, and it is still the same run.
+            return Open(run.name, tuple(before.items()))
+        deadline = run.since + timedelta(seconds=self._policy.timeout_seconds)
+        # A look that comes late decides as one in time would have: what ended after the deadline came too late.
+        until = deadline if self._now >= deadline else None
+        found = self._openers(run, until)
+        if found:
+            for name, opener in found:
+                self._used.add(name, opener.due_time)
+            return Open(run.name, tuple((name, opener.name) for name, opener in found))
+        told = self._told(run, until)
+        if until is None:
+            return Hold(run.name, f"waiting for {told}", deadline)
+        return self._expired(run, f"waited {_span(self._policy.timeout_seconds)} for {told}")
+
+    def _openers(self, run: Waiting, until: datetime | None) -> list[tuple[str, UpstreamRun]]:
+        """What opens the run; empty if it has to wait."""
+        found = []
+        for dependency in self._dependencies:
+            opener = self._opener(dependency, run, self._standing(dependency, until))
+            if opener is not None:
+                found.append((dependency.name, opener))
+        if self._policy.require is Require.ANY:
+            return found[:1]
+        return found if len(found) == len(self._dependencies) else []
+
+    def _standing(self, dependency: Dependency, until: datetime | None) -> Standing:
+        return windows.standing(self._upstreams[dependency.name], until)
+
+    def _opener(self, dependency: Dependency, run: Waiting, runs: Standing) -> UpstreamRun | None:
+        upstream = self._upstreams[dependency.name]
+        return windows.opener(dependency, upstream, runs, run.due_time, self._zone, self._used.of(dependency.name))
+
+    def _told(self, run: Waiting, until: datetime | None) -> str:
+        """What is not met."""
+        parts = [
+            waits.part(
+                dependency,
+                self._upstreams[dependency.name],
+                run.due_time,
+                self._zone,
+                self._used.of(dependency.name),
+                self._now,
+                until,
+            )
+            for dependency in self._dependencies
+            if self._opener(dependency, run, self._standing(dependency, until)) is None
+        ]
+        return waits.sentence(parts, self._policy.require)
+
+    def _expired(self, run: Waiting, sentence: str) -> Answer:
+        match self._policy.on_timeout:
+            case OnTimeout.RUN:
+                return Open(run.name, sentence=sentence)
+            case OnTimeout.FAIL:
+                return Expire(run.name, Verdict.FAILED, Reason.GATE_TIMEOUT, sentence)
+            case OnTimeout.SKIP:
+                return Expire(run.name, Verdict.SKIPPED, Reason.GATE_TIMEOUT, sentence)
+
+
+def _span(seconds: int) -> str:
+    """A number of seconds as durations are written: `1d`, `1h30m`, `45s`."""
+    text = ""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        text += f"{count}{unit}" if count else ""
+    return text

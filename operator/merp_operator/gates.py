@@ -1,0 +1,159 @@
+"""What the operator does at the gate: lets runs go, ends those that may not, makes those that dependencies bring."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from merp_crds import names
+from merp_crds.common import rfc3339
+from merp_crds.reasons import Reason, Trigger, Verdict
+from merp_crds.scheduledjob import (
+    Accounted,
+    DependencyPolicy,
+    Opened,
+    ScheduledJobSpec,
+    ScheduledJobStatus,
+)
+from merp_operator import desired, gate, newlymet, opened, overlap, pause, status, upstreams
+from merp_operator.cluster import Cluster
+from merp_operator.desired import Defaults
+from merp_operator.expectations import Expectations
+from merp_operator.gate import Expire, Hold, Look, Open
+from merp_operator.gated import is_gated
+from merp_operator.newlymet import DependencyRun
+from merp_operator.observe import Json, Observed, Run
+from merp_operator.picture import Pictures
+from merp_operator.upstreams import Upstream
+
+# What is written on a Job of how it ended is for a table and a dialog.
+_MESSAGE_LENGTH: Final = 1024
+
+_log = logging.getLogger(__name__)
+
+
+class Gates:
+    """The gates of one ScheduledJob after the other. Errors are the client's."""
+
+    def __init__(self, *, cluster: Cluster, pictures: Pictures, expectations: Expectations) -> None:
+        self._cluster = cluster
+        self._pictures = pictures
+        self._expectations = expectations
+
+    async def look(self, observed: Observed, defaults: Defaults, now: datetime, *, suspended: bool) -> Look:
+        """Let go what may go. Each write carries the version that it was decided from, so a second one meets the first.
+
+        `suspended` where its definition is not good: what waits goes on waiting.
+        """
+        spec = observed.spec
+        if spec is None or not is_gated(spec):
+            return Look()
+        before = status.read(observed.status)
+        zone = desired.zone(spec, defaults)
+        seen = {entry.name: self._upstream(observed, entry.name, zone, now) for entry in spec.depends_on}
+        policy = spec.dependency_policy or DependencyPolicy()
+        listed = opened.fold(before.opened, observed.runs, seen, policy.require)
+        found = Look(opened=tuple(listed), troubles=gate.troubles(spec.depends_on, seen))
+        if suspended:
+            return found
+        waiting, again = await self._runs(observed, spec, zone, seen, listed, now)
+        accounted = await self._newly_met(observed, spec, defaults, before, seen, listed, now)
+        return Look(waiting, found.opened, found.troubles, accounted, again)
+
+    def _upstream(self, observed: Observed, name: str, zone: str, now: datetime) -> Upstream:
+        found = self._pictures.cached((observed.namespace, name))
+        told = None if found is None else status.read(found.status)
+        return upstreams.read(name, found, told, zone=zone, now=now)
+
+    async def _runs(
+        self,
+        observed: Observed,
+        spec: ScheduledJobSpec,
+        zone: str,
+        seen: Mapping[str, Upstream],
+        listed: list[Opened],
+        now: datetime,
+    ) -> tuple[dict[str, str], datetime | None]:
+        """Each run that waits: released, ended, or told what it waits for. And when the first has waited too long."""
+        jobs = {run.name: run for run in observed.runs}
+        turns = overlap.decide(overlap.read(observed), spec.concurrency_policy, spec.max_queued)
+        for end in turns.ends:
+            await self._end(jobs[end.run], end.verdict, end.reason, end.sentence, now)
+        waiting = {turn.run: turn.sentence for turn in turns.turns}
+        mine = [
+            gate.Waiting(entry.run, jobs[entry.run].due_time, entry.since, jobs[entry.run].trigger)
+            for entry in turns.goes_on
+        ]
+        again = []
+        for answer in gate.answers(mine, spec.depends_on, spec.dependency_policy, zone, seen, listed, now):
+            if isinstance(answer, Hold):
+                waiting[answer.run] = answer.sentence
+                again.append(answer.until)
+            elif isinstance(answer, Expire):
+                await self._end(jobs[answer.run], answer.verdict, answer.reason, answer.sentence, now)
+            elif turns.replacing and not _beside(answer, turns):
+                for end in turns.replaces:
+                    await self._end(jobs[end.run], end.verdict, end.reason, end.sentence, now)
+                waiting[answer.run] = f"waiting for {', '.join(turns.replacing)} to end, which it replaces"
+            else:
+                await self._release(jobs[answer.run], answer)
+        return waiting, min(again, default=None)
+
+    async def _release(self, run: Run, answer: Open) -> None:
+        await self._cluster.release(run.job, opened.annotation(answer.opened_by) if answer.opened_by else None)
+        by = ", ".join(name for _, name in answer.opened_by)
+        _log.info("released run %s%s", run.name, f" by {by}" if by else "")
+
+    async def _end(self, run: Run, verdict: Verdict, reason: Reason, sentence: str, now: datetime) -> None:
+        told: Json = {"verdict": verdict.value, "reason": reason.value, "at": rfc3339(now)}
+        await self._cluster.end_run(run.job, told | {"message": sentence[:_MESSAGE_LENGTH]})
+
+    async def _newly_met(
+        self,
+        observed: Observed,
+        spec: ScheduledJobSpec,
+        defaults: Defaults,
+        before: ScheduledJobStatus,
+        seen: Mapping[str, Upstream],
+        listed: list[Opened],
+        now: datetime,
+    ) -> Accounted | None:
+        """Make the runs of a job without a schedule. Returns since when dependencies are newly met."""
+        if spec.schedule is not None or not spec.depends_on:
+            return None
+        paused = pause.in_force(observed, now) is not None
+        accounted = newlymet.accounted(
+            before.accounted,
+            spec.depends_on,
+            spec.dependency_policy,
+            suspended=paused,
+            created=observed.created,
+            generation=observed.generation,
+            now=now,
+        )
+        if not paused and not observed.expected:
+            zone, policy = desired.zone(spec, defaults), spec.dependency_policy
+            for wanted in newlymet.newly_met(spec.depends_on, policy, zone, seen, listed, accounted.until):
+                await self._make(observed, spec, defaults, wanted)
+        return accounted
+
+    async def _make(
+        self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, wanted: DependencyRun
+    ) -> None:
+        name = wanted.name(observed.name)
+        job = desired.run(observed, spec, defaults, name=name, trigger=Trigger.DEPENDENCY, due_time=wanted.due_time)
+        job["metadata"]["annotations"][names.ANNOTATION_OPENED_BY] = opened.annotation(wanted.opened_by)
+        key = (observed.namespace, observed.name)
+        self._expectations.add(key, name)
+        try:
+            made = await self._cluster.create_job(job)
+        except BaseException:
+            self._expectations.remove(key, name)
+            raise
+        if made:
+            _log.info("created run %s/%s for %s", observed.namespace, name, wanted.opened_by)
+
+
+def _beside(answer: Open, turns: overlap.Decision) -> bool:
+    """Whether a run may go beside those that are to be replaced: the one that replaces them is the last."""
+    return bool(turns.goes_on) and answer.run != turns.goes_on[-1].run

@@ -1,0 +1,81 @@
+"""What a run waits for, in words for people. Pure."""
+
+from collections.abc import Iterable, Set
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from merp_crds.reasons import Verdict
+from merp_crds.scheduledjob import Dependency, Require
+from merp_operator.upstreams import Upstream, UpstreamRun, moment
+from merp_operator.windows import as_of, bound, consumes, in_window, nearest, standing
+
+# More upstreams than that nobody reads in a table.
+_NAMED: Final = 3
+_WORDS: Final = {
+    Verdict.SUCCESS: "succeeded",
+    Verdict.FAILED: "failed",
+    Verdict.TIMEOUT: "timed out",
+    Verdict.CANCELLED: "cancelled",
+    Verdict.SKIPPED: "skipped",
+    Verdict.MISSED: "missed",
+}
+
+
+def sentence(parts: Iterable[str], require: Require) -> str:
+    """What is waited for, joined: `b of 2026-12-01 (failed at 02:31) and c: does not exist`."""
+    found = list(parts)
+    more = len(found) - _NAMED
+    joined = (" or " if require is Require.ANY else " and ").join(found[:_NAMED])
+    return f"{joined} and {more} more" if more > 0 else joined
+
+
+def part(
+    dependency: Dependency,
+    upstream: Upstream,
+    own_due: datetime,
+    zone: ZoneInfo,
+    used: Set[datetime],
+    now: datetime,
+    until: datetime | None = None,
+) -> str:
+    """What is waited for of one upstream: a run under way, else why there is none, else its last one or its next."""
+    runs = as_of(upstream.runs, until)
+    own = bound(dependency, upstream, standing(upstream, until), own_due, used)
+    window = [
+        run
+        for run in runs
+        if in_window(dependency, run.due_time, own_due, zone)
+        and (run.due_time == own_due or not own)
+        and (run.due_time not in used or not consumes(dependency))
+    ]
+    going = [run for run in window if run.verdict is None]
+    if going:
+        due = nearest([run.due_time for run in going], own_due)
+        run = next(run for run in going if run.due_time == due)
+        state = "waiting" if run.began is None else f"running since {_short(run.began, now, zone)}"
+        return f"{upstream.name} of {_due(run, runs, zone)} ({state})"
+    if upstream.cannot_run:
+        return f"{upstream.name}: {upstream.cannot_run}"
+    coming = "" if upstream.next_run is None else f"next run {_short(upstream.next_run, now, zone)}"
+    ended = [run for run in window if run.verdict is not None and run.ended is not None]
+    if not ended:
+        return f"{upstream.name} ({coming or 'nothing makes it due'})"
+    last = max(ended, key=lambda run: (run.due_time, run.ended, run.name))
+    assert last.verdict is not None, "only such were taken"
+    assert last.ended is not None, "only such were taken"
+    word = f"{_WORDS[last.verdict]} at {_short(last.ended, now, zone)}"
+    return f"{upstream.name} of {_due(last, runs, zone)} ({'; '.join(filter(None, (word, coming)))})"
+
+
+def _short(when: datetime, now: datetime, zone: ZoneInfo) -> str:
+    """Without the day where that is today."""
+    text = moment(when.replace(second=0, microsecond=0), zone)
+    return text.partition(" ")[2] if when.astimezone(zone).date() == now.astimezone(zone).date() else text
+
+
+def _due(run: UpstreamRun, runs: Iterable[UpstreamRun], zone: ZoneInfo) -> str:
+    """The day alone, where the upstream has one due time on it."""
+    day = run.due_time.astimezone(zone).date()
+    dues = {other.due_time for other in runs if other.due_time.astimezone(zone).date() == day}
+    return str(day) if len(dues) == 1 else moment(run.due_time, zone)
