@@ -89,6 +89,17 @@ class Cluster:
                 return items
             query |= {"continue": token}
 
+    async def pods_of(self, job: Json) -> list[Json]:
+        """The live pods of a Job."""
+        uid = job["metadata"]["uid"]
+        query = {"labelSelector": f"{names.LABEL_JOB_NAME}={job['metadata']['name']}"}
+        page = await self._client.call("GET", paths.POD.of(job["metadata"]["namespace"]), query=query)
+        return [
+            pod
+            for pod in page["items"]
+            if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or [])
+        ]
+
     async def create_job(self, job: Json, *, dry_run: bool = False) -> bool:
         """Create a Job. False if the name is taken: then the run exists, or something else has its name."""
         metadata = job["metadata"]
@@ -184,6 +195,13 @@ class Cluster:
         except ApiError as error:
             if error.status not in (HTTPStatus.CONFLICT, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND):
                 raise
+
+    async def warnings_of(self, namespace: str, uid: str) -> list[Json]:
+        """The Warning Events about the object with that UID that are still kept."""
+        query = {"fieldSelector": f"involvedObject.uid={uid},type=Warning", "limit": str(PAGE_SIZE)}
+        page = await self._client.call("GET", paths.EVENT.of(namespace), query=query)
+        items: list[Json] = page["items"]
+        return items
 
     async def _find(self, resource: Resource, namespace: str, name: str) -> Json | None:
         try:

@@ -9,7 +9,7 @@ from merp_crds.catalogue import Catalogue
 from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.reasons import Trigger, Verdict
 from merp_crds.scheduledjob import Accounted, ConcurrencyPolicy, Retry, Schedule, ScheduledJobSpec, ScheduledJobStatus
-from merp_operator import pause, template
+from merp_operator import outcome, pause, template
 from merp_operator.accounting import STARTING_DEADLINE, Start
 from merp_operator.gated import is_gated
 from merp_operator.observe import Json, Observed, Run
@@ -196,7 +196,7 @@ def removable(
     limits = {True: 3 if keep is None else keep.successful, False: 5 if keep is None else keep.failed}
     surplus: list[Run] = []
     for successful, limit in limits.items():
-        group = [run for run in observed.runs if run.finished and _succeeded(run) is successful]
+        group = [run for run in observed.runs if run.finished and outcome.succeeded(run) is successful]
         surplus += group[: max(0, len(group) - limit)]
     return sorted(
         (
@@ -416,8 +416,3 @@ def _controller_uid(item: Json) -> str | None:
 def is_ours(item: Json, observed: Observed) -> bool:
     """Whether an object belongs to this very ScheduledJob, not to one of its name before."""
     return (item["metadata"].get("labels") or {}).get(names.LABEL_SCHEDULED_JOB_UID) == observed.uid
-
-
-def _succeeded(run: Run) -> bool:
-    conditions = (run.job.get("status") or {}).get("conditions") or []
-    return any(entry["type"] == "Complete" and entry["status"] == "True" for entry in conditions)

@@ -1,15 +1,18 @@
-"""Due times that ended without a run, in words for people. Pure."""
+"""Endings that no Job tells by itself: of due times without a run, and of runs that somebody ended. Pure."""
 
 from collections.abc import Collection
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 from merp_crds.common import rfc3339
-from merp_crds.reasons import Reason
+from merp_crds.reasons import Reason, Verdict
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Unrecorded
 
 # As many as this wait for the database one by one. More means that it is away, and the status must not grow with time.
 _ONE_BY_ONE: Final = 20
+# Characters: what is written on a Job stays small, and a status shows no more.
+MESSAGE_LENGTH: Final = 1024
 
 _EXPLANATIONS: Final = {
     Reason.OUTAGE: "nothing could start it: the cluster or the operator was away",
@@ -50,3 +53,15 @@ def merged(entries: list[Unrecorded], committed: Collection[Unrecorded], timetab
 def _follows(last: Unrecorded, entry: Unrecorded, timetable: Timetable) -> bool:
     same = (last.verdict, last.reason) == (entry.verdict, entry.reason)
     return same and last.last < entry.first and timetable.count(last.last, entry.first) == 1
+
+
+def written(
+    verdict: Verdict, reason: Reason, message: str, at: datetime, terminated: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """What is left on a Job that is ended, as JSON.
+
+    `terminated` is how the task's container had ended by then, as the kubelet tells it: the pod goes with the ending,
+    and with it the result, if nobody reads it in time.
+    """
+    told = {"verdict": verdict.value, "reason": reason.value, "message": message[:MESSAGE_LENGTH], "at": rfc3339(at)}
+    return told if terminated is None else told | {"terminated": terminated}

@@ -3,10 +3,8 @@
 import logging
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final
 
 from merp_crds import names
-from merp_crds.common import rfc3339
 from merp_crds.reasons import Reason, Trigger, Verdict
 from merp_crds.scheduledjob import (
     Accounted,
@@ -18,16 +16,14 @@ from merp_crds.scheduledjob import (
 from merp_operator import desired, gate, newlymet, opened, overlap, pause, status, upstreams
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
+from merp_operator.endings import written
 from merp_operator.expectations import Expectations
 from merp_operator.gate import Expire, Hold, Look, Open
 from merp_operator.gated import is_gated
 from merp_operator.newlymet import DependencyRun
-from merp_operator.observe import Json, Observed, Run
+from merp_operator.observe import Observed, Run
 from merp_operator.picture import Pictures
 from merp_operator.upstreams import Upstream
-
-# What is written on a Job of how it ended is for a table and a dialog.
-_MESSAGE_LENGTH: Final = 1024
 
 _log = logging.getLogger(__name__)
 
@@ -105,8 +101,7 @@ class Gates:
         _log.info("released run %s%s", run.name, f" by {by}" if by else "")
 
     async def _end(self, run: Run, verdict: Verdict, reason: Reason, sentence: str, now: datetime) -> None:
-        told: Json = {"verdict": verdict.value, "reason": reason.value, "at": rfc3339(now)}
-        await self._cluster.end_run(run.job, told | {"message": sentence[:_MESSAGE_LENGTH]})
+        await self._cluster.end_run(run.job, written(verdict, reason, sentence, now))
 
     async def _newly_met(
         self,

@@ -5,23 +5,19 @@ never its verdict.
 """
 
 import json
-import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 from merp_crds import names
-from merp_crds.common import parse_rfc3339
+from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.reasons import Reason, RunState, Verdict
+from merp_operator import attempt
+from merp_operator.endings import MESSAGE_LENGTH
 from merp_operator.observe import Json, Run, condition
 
 # The runner's exit code for a task or parameters that no retry makes right.
 BAD_PARAMETERS_EXIT_CODE: Final = 2
-# A shell's way to tell that signal N ended a process is exit code 128 + N.
-_SIGNAL_BASE: Final = 128
-_TASK: Final = "task"
-_PULL_REASONS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
-_CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +51,8 @@ class _Ending:
     verdict: Verdict
     reason: Reason
     message: str
+    # How the task's container had ended when somebody else ended the run.
+    terminated: Json | None = None
 
 
 def judge(run: Run) -> Outcome:
@@ -63,8 +61,8 @@ def judge(run: Run) -> Outcome:
     created = parse_rfc3339(run.job["metadata"]["creationTimestamp"])
     started = parse_rfc3339(status["startTime"]) if status.get("startTime") else None
     last = run.pods[-1] if run.pods else None
-    terminated = _terminated(last)
     ending = _ending(run)
+    terminated = attempt.terminated(last) or (None if ending is None else ending.terminated)
     result, error = _said(terminated, ending)
     state, reason, message = _open(run) if ending is None else (ending.verdict, ending.reason, ending.message)
     return Outcome(
@@ -81,13 +79,16 @@ def judge(run: Run) -> Outcome:
         node=None if last is None else last["spec"].get("nodeName"),
         image=_image(run),
         waited_seconds=None if started is None else max(0.0, (started - created).total_seconds()),
-        attempt_details=tuple(map(_attempt, run.pods)),
+        attempt_details=tuple(map(attempt.details, run.pods)),
     )
 
 
 def vanished(run: Run, *, owner_gone: bool, now: datetime) -> Outcome:
     """What became of a run whose Job was deleted: its verdict if it had one, else it was cancelled by that."""
     outcome = judge(run)
+    if not outcome.ended and _written_ending(run.job) is not None:
+        # Whoever ended it said how, and the Job had no time left to say that it is over.
+        outcome = judge(_as_failed(run, now))
     if outcome.ended:
         return outcome
     reason = Reason.SCHEDULED_JOB_DELETED if owner_gone else Reason.JOB_DELETED
@@ -119,15 +120,33 @@ def _ending(run: Run) -> _Ending | None:
     cause = failed.get("reason")
     if cause == "DeadlineExceeded":
         return _deadline(run)
-    diagnosis = _diagnose(run.pods[-1]) if run.pods else None
+    diagnosis = attempt.diagnose(run.pods[-1]) if run.pods else None
     if diagnosis is None:
         return _Ending(Verdict.FAILED, Reason.UNKNOWN, failed.get("message") or "the Job failed, and its pod is gone")
     reason, message = diagnosis
     if cause == "PodFailurePolicy":
-        bad = reason is Reason.EXIT_CODE and _exit_code(run.pods[-1]) == BAD_PARAMETERS_EXIT_CODE and _runs_task(run)
-        reason = Reason.BAD_PARAMETERS if bad else Reason.NOT_RETRIED
+        reason = Reason.BAD_PARAMETERS if reason is Reason.EXIT_CODE and bad_parameters(run) else Reason.NOT_RETRIED
         return _Ending(Verdict.FAILED, reason, f"{message}; not retried by rule")
     return _Ending(Verdict.FAILED, reason, message)
+
+
+def bad_parameters(run: Run) -> bool:
+    """Whether the last attempt ended as the runner does for a task or parameters that no retry makes right."""
+    ended = attempt.terminated(run.pods[-1]) if run.pods else None
+    return ended is not None and ended["exitCode"] == BAD_PARAMETERS_EXIT_CODE and _runs_task(run)
+
+
+def succeeded(run: Run) -> bool:
+    """Whether a run ended well, by its Job's own word or by that of who ended it."""
+    written = _written_ending(run.job)
+    ended_well = written is not None and written.verdict is Verdict.SUCCESS
+    return condition(run.job, "Complete") is not None or (ended_well and condition(run.job, "Failed") is not None)
+
+
+def _as_failed(run: Run, now: datetime) -> Run:
+    status = run.job.get("status") or {}
+    over = {"type": "Failed", "status": "True", "lastTransitionTime": rfc3339(now)}
+    return replace(run, job=run.job | {"status": status | {"conditions": [*(status.get("conditions") or []), over]}})
 
 
 def _written_ending(job: Json) -> _Ending | None:
@@ -142,15 +161,19 @@ def _written_ending(job: Json) -> _Ending | None:
         # Whoever may patch Jobs can write anything there; the Job's own conditions then say what happened.
         return None
     by = f" by {entry['by']}" if entry.get("by") else ""
-    return _Ending(verdict, reason, f"{verdict.value}{by}")
+    message = entry.get("message")
+    told = message[:MESSAGE_LENGTH] if isinstance(message, str) and message else f"{verdict.value}{by}"
+    terminated = entry.get("terminated")
+    known = isinstance(terminated, dict) and isinstance(terminated.get("exitCode"), int)
+    return _Ending(verdict, reason, told, terminated if known else None)
 
 
 def _deadline(run: Run) -> _Ending:
     limit = run.job["spec"].get("activeDeadlineSeconds")
-    began = _started_at(run.pods[-1]) if run.pods else None
+    began = attempt.started_at(run.pods[-1]) if run.pods else None
     started = (run.job.get("status") or {}).get("startTime")
     if began is None or started is None:
-        held = f": {_waiting(run.pods[-1])[1]}" if run.pods else ""
+        held = f": {attempt.held_up(run.pods[-1])[1]}" if run.pods else ""
         return _Ending(
             Verdict.TIMEOUT, Reason.NEVER_STARTED, f"its {limit} s passed before the container had started{held}"
         )
@@ -162,40 +185,6 @@ def _deadline(run: Run) -> _Ending:
     )
 
 
-def _diagnose(pod: Json) -> tuple[Reason, str] | None:
-    """Why a pod failed: what Kubernetes did to it first, then how its container ended."""
-    status = pod.get("status") or {}
-    if status.get("reason") == "Evicted":
-        return Reason.EVICTED, f"evicted: {status.get('message') or 'the node ran short'}"
-    disruption = condition(pod, "DisruptionTarget")
-    if disruption is not None:
-        return _disrupted(disruption)
-    init = next((entry for entry in _statuses(pod, "init") if _code(entry) not in (None, 0)), None)
-    if init is not None:
-        return Reason.INIT_FAILED, f"init container {init['name']} ended with exit code {_code(init)}"
-    terminated = _terminated(pod)
-    if terminated is None:
-        reason, message = _waiting(pod)
-        return (reason, message) if reason is not None else None
-    code = terminated["exitCode"]
-    if terminated.get("reason") == "OOMKilled":
-        limit = _memory_limit(pod)
-        return Reason.OUT_OF_MEMORY, f"killed for lack of memory{f' (limit {limit})' if limit else ''}"
-    if pod["metadata"].get("deletionTimestamp"):
-        return Reason.POD_DELETED, f"its pod was deleted while it ran (exit code {code})"
-    if code > _SIGNAL_BASE:
-        return Reason.SIGNAL, f"ended by {_signal_name(code - _SIGNAL_BASE)} (exit code {code})"
-    if code == 0:
-        return Reason.POD_DELETED, "its pod was deleted before it could be counted"
-    return Reason.EXIT_CODE, f"exit code {code}"
-
-
-def _disrupted(disruption: Json) -> tuple[Reason, str]:
-    reasons = {"PreemptionByScheduler": Reason.PREEMPTED, "DeletionByPodGC": Reason.NODE_LOST}
-    cause = disruption.get("reason", "")
-    return reasons.get(cause, Reason.EVICTED), f"{cause}: {disruption.get('message') or 'the pod had to go'}"
-
-
 def _open(run: Run) -> tuple[RunState, Reason | None, str]:
     """A run without a verdict: whether it works, and if not what holds it up."""
     if run.job["spec"].get("suspend"):
@@ -203,25 +192,10 @@ def _open(run: Run) -> tuple[RunState, Reason | None, str]:
     if not run.pods:
         return RunState.WAITING, None, "waiting for its pod"
     pod = run.pods[-1]
-    if _started_at(pod) is not None:
+    if attempt.started_at(pod) is not None:
         return RunState.RUNNING, None, ""
-    reason, message = _waiting(pod)
+    reason, message = attempt.waiting(pod)
     return RunState.WAITING, reason, message
-
-
-def _waiting(pod: Json) -> tuple[Reason | None, str]:
-    """What a pod that has not started waits for."""
-    for entry in [*_statuses(pod, "init"), *_statuses(pod, "container")]:
-        waiting = (entry.get("state") or {}).get("waiting") or {}
-        word, text = waiting.get("reason", ""), waiting.get("message") or ""
-        if word in _PULL_REASONS:
-            return Reason.IMAGE_PULL, f"{word}: {entry.get('image') or _image_of(pod)}: {text}".rstrip(": ")
-        if word in _CONFIG_REASONS:
-            return Reason.CONFIG_ERROR, f"{word}: {text}".rstrip(": ")
-    for entry in (pod.get("status") or {}).get("conditions") or []:
-        if entry["type"] == "PodScheduled" and entry["status"] == "False":
-            return Reason.UNSCHEDULABLE, f"no node takes it: {entry.get('message') or entry.get('reason')}"
-    return None, "its container is being started"
 
 
 def _said(terminated: Json | None, ending: _Ending | None) -> tuple[str | None, str | None]:
@@ -274,62 +248,6 @@ def _end_time(run: Run, terminated: Json | None) -> datetime:
     return min(told, parse_rfc3339(terminated["finishedAt"]))
 
 
-def _attempt(pod: Json) -> Json:
-    """What a record keeps of one attempt."""
-    terminated = _terminated(pod)
-    began = _started_at(pod)
-    reason = None if terminated is not None and terminated["exitCode"] == 0 else _diagnose(pod)
-    details = {
-        "pod": pod["metadata"]["name"],
-        "node": pod["spec"].get("nodeName"),
-        "startedAt": None if began is None else began.isoformat(),
-        "finishedAt": None if terminated is None else terminated.get("finishedAt"),
-        "exitCode": None if terminated is None else terminated["exitCode"],
-        "reason": None if reason is None else reason[0].value,
-        "message": None if reason is None else reason[1],
-    }
-    return {key: value for key, value in details.items() if value is not None}
-
-
-def _statuses(pod: Json, kind: str) -> list[Json]:
-    key = "initContainerStatuses" if kind == "init" else "containerStatuses"
-    return (pod.get("status") or {}).get(key) or []
-
-
-def _task_status(pod: Json | None) -> Json | None:
-    if pod is None:
-        return None
-    statuses = _statuses(pod, "container")
-    return next((entry for entry in statuses if entry["name"] == _TASK), statuses[0] if statuses else None)
-
-
-def _terminated(pod: Json | None) -> Json | None:
-    entry = _task_status(pod)
-    if entry is None:
-        return None
-    terminated: Json | None = (entry.get("state") or {}).get("terminated")
-    return terminated
-
-
-def _started_at(pod: Json) -> datetime | None:
-    entry = _task_status(pod)
-    if entry is None:
-        return None
-    state = entry.get("state") or {}
-    at = (state.get("running") or state.get("terminated") or {}).get("startedAt")
-    return parse_rfc3339(at) if at else None
-
-
-def _code(entry: Json) -> int | None:
-    code: int | None = ((entry.get("state") or {}).get("terminated") or {}).get("exitCode")
-    return code
-
-
-def _exit_code(pod: Json) -> int | None:
-    terminated = _terminated(pod)
-    return None if terminated is None else terminated["exitCode"]
-
-
 def _runs_task(run: Run) -> bool:
     annotations = run.job["spec"]["template"].get("metadata", {}).get("annotations") or {}
     return names.ANNOTATION_TASK in annotations
@@ -337,25 +255,6 @@ def _runs_task(run: Run) -> bool:
 
 def _image(run: Run) -> str | None:
     containers = run.job["spec"]["template"]["spec"].get("containers") or []
-    chosen = next((entry for entry in containers if entry["name"] == _TASK), containers[0] if containers else {})
+    chosen = next((entry for entry in containers if entry["name"] == attempt.TASK), containers[0] if containers else {})
     image: str | None = chosen.get("image")
     return image
-
-
-def _image_of(pod: Json) -> str:
-    return str((pod["spec"].get("containers") or [{}])[0].get("image", ""))
-
-
-def _memory_limit(pod: Json) -> str | None:
-    for entry in pod["spec"].get("containers") or []:
-        if entry["name"] == _TASK:
-            limit: str | None = ((entry.get("resources") or {}).get("limits") or {}).get("memory")
-            return limit
-    return None
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

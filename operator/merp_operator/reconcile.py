@@ -37,6 +37,7 @@ from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
+from merp_operator.overdue_runs import OverdueRuns
 from merp_operator.picture import Pictures
 from merp_operator.recorder import Recorder
 from merp_operator.situation import BY_CLOCK
@@ -91,6 +92,7 @@ class Reconciler:
         self._now = now
         self._plan = plan
         self._cron_jobs = CronJobs(cluster, self._committed)
+        self._overdue_runs = OverdueRuns(cluster)
         # The UID last seen under each name: another one means that the ScheduledJob was made anew.
         self._uids: dict[Key, str] = {}
         self._former: dict[Key, str] = {}
@@ -144,10 +146,11 @@ class Reconciler:
             self._let_go(observed, safe - frozenset(status.read(wanted).unrecorded))
         self._record(observed, judged, defaults, wanted if wait is None else observed.status)
         again = await self._job_runs.report(observed, judged, problem, defaults, now)
+        overdue = await self._overdue_runs.end(observed, defaults, now)
         later = await self._clean_up(observed, now)
         if error is not None:
             raise error
-        moments = [gate.look_again, *self._moments(observed, decision, wanted)]
+        moments = [gate.look_again, overdue, *self._moments(observed, decision, wanted)]
         return _earliest(wait, again, later, *(_until(moment, now) for moment in moments))
 
     async def _observe(self, key: Key, body: Json) -> Observed:

@@ -12,6 +12,7 @@ from merp_kube import paths
 from merp_kube.client import PAGE_SIZE, ApiError, Client, Unreachable
 from merp_kube.paths import Resource
 from merp_kube.reflector import Reflector
+from merp_operator import attempt
 from merp_operator.observe import Json, owner_name
 
 Key = tuple[str, str]
@@ -254,6 +255,7 @@ class Watch:
         if owner is None or job is None:
             return
         namespace = item["metadata"]["namespace"]
+        item = attempt.remembering(self._pods_of.get((namespace, job), {}).get(item["metadata"]["uid"]), item)
         # The last state of a pod that is gone stays while its Job is there: it holds the exit code.
         job_exists = self.jobs.get(namespace, job) is not None
         self._index(self._pods_of, (namespace, job), item, present=after is not None or job_exists)

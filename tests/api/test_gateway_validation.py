@@ -56,10 +56,13 @@ def _wrong(response: Any) -> dict[str, str]:
         pytest.param(GOOD | {"func": "f" * 101}, {"#/func": "too_long"}, id="func-too-long"),
         pytest.param(GOOD | {"func": "os.system"}, {"#/func": "invalid"}, id="func-is-no-name"),
         pytest.param(GOOD | {"func": None}, {"#/func": "required"}, id="func-null"),
-        pytest.param(GOOD | {"timeout_seconds": "60"}, {"#/timeout_seconds": "wrong_type"}, id="number-as-text"),
-        pytest.param(GOOD | {"timeout_seconds": 1.5}, {"#/timeout_seconds": "wrong_type"}, id="no-whole-number"),
+        pytest.param(GOOD | {"timeout_seconds": "60"}, {"#/timeout_seconds": "wrong_type"}, id="C41-D-number-as-text"),
+        pytest.param(GOOD | {"timeout_seconds": 1.5}, {"#/timeout_seconds": "wrong_type"}, id="C41-D-no-whole-number"),
         pytest.param(GOOD | {"timeout_seconds": True}, {"#/timeout_seconds": "wrong_type"}, id="bool-as-number"),
-        pytest.param(GOOD | {"timeout_seconds": 0}, {"#/timeout_seconds": "out_of_range"}, id="zero-seconds"),
+        pytest.param(GOOD | {"timeout_seconds": 0}, {"#/timeout_seconds": "out_of_range"}, id="C41-B-zero-seconds"),
+        pytest.param(
+            GOOD | {"timeout_seconds": -1}, {"#/timeout_seconds": "out_of_range"}, id="C41-C-negative-seconds"
+        ),
         pytest.param(GOOD | {"timeout_seconds": 2**31}, {"#/timeout_seconds": "out_of_range"}, id="beyond-int32"),
         pytest.param(GOOD | {"retry_limit": -1}, {"#/retry_limit": "out_of_range"}, id="negative-retries"),
         pytest.param(GOOD | {"args": "all"}, {"#/args": "wrong_type"}, id="args-as-text"),
@@ -119,6 +122,12 @@ async def test_a_wrong_body(gateway: Any, cluster: Any, sent: Any, expected: dic
     )
     assert _wrong(response) == expected
     assert cluster.calls("POST", "scheduledjobs") == []
+
+
+async def test_c41_no_timeout_is_no_limit(gateway: Any, cluster: Any) -> None:
+    response = await gateway.post("/api/v1/jobs", json=GOOD | {"id": "unlimited", "timeout_seconds": None})
+    assert (response.status_code, response.json()["timeout_seconds"]) == (201, None)
+    assert "timeoutSeconds" not in cluster.job("unlimited")["spec"]
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,11 @@ CALLS = [
     ("Cluster.delete_cron_job", "batch", "cronjobs", "delete"),
     ("Cluster.keep_books", "batch", "cronjobs/status", "patch"),
     ("Cluster.jobs_of", "batch", "jobs", "list"),
+    ("Cluster.pods_of", "", "pods", "list"),
     ("Cluster.create_job", "batch", "jobs", "create"),
     ("Cluster.end_run", "batch", "jobs", "patch"),
     ("Cluster.hand_over", "batch", "jobs", "patch"),
+    ("Cluster.release", "batch", "jobs", "patch"),
     ("Cluster.job_run", SCHEDULER, "jobruns", "get"),
     ("Cluster.remove_annotations", SCHEDULER, "scheduledjobs", "patch"),
     ("Cluster.delete_job", "batch", "jobs", "delete"),
@@ -35,6 +37,7 @@ CALLS = [
     ("Cluster.write_status", SCHEDULER, "scheduledjobs/status", "patch"),
     ("Cluster.write_status", SCHEDULER, "jobruns/status", "patch"),
     ("Cluster.create_event", "", "events", "create"),
+    ("Cluster.warnings_of", "", "events", "list"),
 ]
 CALENDARS = [
     ("Watch.calendars", SCHEDULER, "businesscalendars", "get list watch"),

@@ -62,7 +62,9 @@ def test_c25_a_run_waits_for_its_upstream_and_says_so(kube: Kube, operator: Oper
     ask(kube, "down", "first")
     waiting = kube.until(
         "it says what it waits for",
-        lambda: [entry for entry in status(kube, "down").get("active", []) if "waiting for up" in entry.get("message", "")],
+        lambda: [
+            entry for entry in status(kube, "down").get("active", []) if "waiting for up" in entry.get("message", "")
+        ],
     )
     run = waiting[0]["run"]
     assert (kube.get("jobs", run) or {})["spec"]["suspend"] is True
@@ -149,7 +151,9 @@ def test_c20_a_queue_runs_one_at_a_time_in_order(kube: Kube, operator: OperatorP
         kube.until("it is taken", lambda name=f"q-{number}": (kube.get("jobruns", name) or {}).get("status"))
     kube.until(
         "one says its place",
-        lambda: [entry for entry in status(kube, "queue").get("active", []) if "place 1 of" in entry.get("message", "")],
+        lambda: [
+            entry for entry in status(kube, "queue").get("active", []) if "place 1 of" in entry.get("message", "")
+        ],
     )
     assert verdict(kube, "q-3") == ("skipped", "QueueFull")
     runs = [verdict(kube, f"q-{number}") for number in range(3)]

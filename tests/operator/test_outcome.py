@@ -177,6 +177,59 @@ def report(**content: Any) -> str:
             id="C37-ended-by-somebody",
         ),
         pytest.param(
+            job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 5}),
+            [
+                pod(
+                    terminated={"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None},
+                    deleted=True,
+                )
+            ],
+            (
+                Verdict.TIMEOUT,
+                Reason.NEVER_STARTED,
+                "its 5 s passed before the container had started: what it waited for is not known any more",
+            ),
+            id="C41-nobody-saw-what-it-waited-for",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(waiting={"reason": "ErrImagePull", "message": "no such tag"}, deleted=True)],
+            (
+                Verdict.FAILED,
+                Reason.IMAGE_PULL,
+                "its pod was deleted before its container had started: ErrImagePull: runner:1: no such tag",
+            ),
+            id="C35-deleted-while-it-waited",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [
+                pod(
+                    status={
+                        "containerStatuses": [
+                            {"name": "proxy", "state": {"terminated": {"exitCode": 1}}},
+                            {"name": "task", "state": {"terminated": {"exitCode": 0}}},
+                        ]
+                    }
+                )
+            ],
+            (Verdict.FAILED, Reason.EXIT_CODE, "container proxy ended with exit code 1, the task's with 0"),
+            id="C40-the-other-container-failed",
+        ),
+        pytest.param(
+            job(
+                status=failed("DeadlineExceeded"),
+                annotations={
+                    names.ANNOTATION_ENDED: json.dumps(
+                        {"verdict": "failed", "reason": "ImagePull", "message": "m" * 5000, "terminated": "nonsense"}
+                    )
+                },
+            ),
+            [],
+            (Verdict.FAILED, Reason.IMAGE_PULL, "m" * 1024),
+            id="C38-ended-with-a-message-of-bounded-length",
+        ),
+        pytest.param(
             job(
                 status=failed("DeadlineExceeded"),
                 annotations={names.ANNOTATION_ENDED: "nonsense"},
@@ -257,9 +310,29 @@ def test_attempts_are_counted_and_told_each() -> None:
         pytest.param(job(), False, (Verdict.CANCELLED, Reason.JOB_DELETED), id="C19-deleted-by-hand"),
         pytest.param(job(), True, (Verdict.CANCELLED, Reason.SCHEDULED_JOB_DELETED), id="C50-with-its-scheduled-job"),
         pytest.param(job(status=complete()), True, (Verdict.SUCCESS, Reason.COMPLETED), id="finished-before"),
+        pytest.param(
+            job(annotations={names.ANNOTATION_ENDED: '{"verdict": "failed", "reason": "ImagePull"}'}),
+            True,
+            (Verdict.FAILED, Reason.IMAGE_PULL),
+            id="C38-ended-before",
+        ),
     ],
 )
 def test_a_job_that_is_gone(the_job: Json, owner_gone: bool, expected: tuple[object, object]) -> None:
     outcome = vanished(read_run("j", the_job, []), owner_gone=owner_gone, now=NOW)
     assert (outcome.status, outcome.reason) == expected
     assert outcome.end_time is not None
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        pytest.param(None, Reason.INIT_FAILED, id="an-init-container-that-has-to-end"),
+        pytest.param("Always", Reason.EXIT_CODE, id="C40-a-native-sidecar-ends-with-its-pod"),
+    ],
+)
+def test_which_containers_exit_code_counts(policy: str | None, expected: Reason) -> None:
+    the_pod = pod(terminated={"exitCode": 1})
+    the_pod["spec"]["initContainers"] = [{"name": "proxy"} | ({} if policy is None else {"restartPolicy": policy})]
+    the_pod["status"]["initContainerStatuses"] = [{"name": "proxy", "state": {"terminated": {"exitCode": 143}}}]
+    assert outcome_of(job(status=failed("BackoffLimitExceeded")), the_pod).reason is expected
