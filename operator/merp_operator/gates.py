@@ -13,7 +13,7 @@ from merp_crds.scheduledjob import (
     ScheduledJobSpec,
     ScheduledJobStatus,
 )
-from merp_operator import desired, gate, newlymet, opened, overlap, pause, status, upstreams
+from merp_operator import desired, gate, newlymet, opened, overlap, pause, requests, status, upstreams
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
 from merp_operator.endings import written
@@ -76,8 +76,16 @@ class Gates:
         for end in turns.ends:
             await self._end(jobs[end.run], end.verdict, end.reason, end.sentence, now)
         waiting = {turn.run: turn.sentence for turn in turns.turns}
+        reruns = {
+            name: request.spec.run
+            for request in observed.requests
+            if request.spec and request.spec.run
+            for name, _ in requests.made_by(observed, request)
+        }
         mine = [
-            gate.Waiting(entry.run, jobs[entry.run].due_time, entry.since, jobs[entry.run].trigger)
+            gate.Waiting(
+                entry.run, jobs[entry.run].due_time, entry.since, jobs[entry.run].trigger, reruns.get(entry.run, "")
+            )
             for entry in turns.goes_on
         ]
         again = []

@@ -149,8 +149,12 @@ class _Look:
         return any(run.ended is not None and run.ended > self.since for run in runs)
 
     def _knowing(self, due: datetime, names_: Iterable[str]) -> list[str]:
-        """The upstreams that have or get a run for that very due time, whatever became of it."""
-        return [name for name in names_ if due in self._standing[name] or self._known[name].next_run == due]
+        """The upstreams that have or get a run for that very due time, whatever became of it, or may have had one."""
+        return [
+            name
+            for name in names_
+            if due in self._standing[name] or self._known[name].next_run == due or self._known[name].may_have_run(due)
+        ]
 
     def _equal(
         self, unused: Mapping[str, dict[datetime, UpstreamRun]], free: dict[str, list[datetime]]

@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from merp_crds import names
 from merp_crds.common import parse_rfc3339
 from merp_crds.reasons import ConditionReason, ConditionType, RunState, Verdict
-from merp_crds.scheduledjob import ScheduledJobStatus, VerdictEntry
+from merp_crds.schedule import Timetable
+from merp_crds.scheduledjob import RECENT_VERDICTS, ScheduledJobStatus, VerdictEntry
 from merp_crds.zones import find_zone
 from merp_operator import outcome, pause
 from merp_operator.accounting import STARTING_DEADLINE
@@ -48,6 +49,16 @@ class Upstream:
     runs: tuple[UpstreamRun, ...] = ()
     cannot_run: str = ""
     next_run: datetime | None = None
+    known_since: datetime | None = None
+    timetable: Timetable | None = None
+
+    def may_have_run(self, due: datetime) -> bool:
+        """Whether there may have been a run for a due time that can no longer be seen."""
+        return self.known_since is not None and due < self.known_since
+
+    def is_scheduled(self, due: datetime) -> bool:
+        """Whether its schedule has that due time."""
+        return self.timetable is not None and any(self.timetable.between(due - _INSTANT, due))
 
 
 def absent(name: str) -> Upstream:
@@ -69,7 +80,15 @@ def read(
     runs = _runs(observed.runs, [*told.newest.values(), *told.recent])
     next_run = _next_run(observed, {run.due_time for run in runs}, now)
     cannot_run = _cannot_run(observed, told, next_run, find_zone(zone), now)
-    return Upstream(name, runs, cannot_run, None if cannot_run else next_run)
+    return Upstream(
+        name=name,
+        runs=runs,
+        cannot_run=cannot_run,
+        next_run=None if cannot_run else next_run,
+        # What was pushed out of `recent` ended before everything in it, and was due before it ended.
+        known_since=told.recent[-1].end_time if len(told.recent) >= RECENT_VERDICTS else None,
+        timetable=observed.timetable,
+    )
 
 
 def _runs(jobs: Iterable[Run], entries: Iterable[VerdictEntry]) -> tuple[UpstreamRun, ...]:

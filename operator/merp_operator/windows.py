@@ -130,7 +130,10 @@ def bound(dependency: Dependency, upstream: Upstream, runs: Standing, own_due: d
     """Whether only the upstream's run of the same due time opens a run that is due at `own_due`."""
     if not consumes(dependency) or dependency.latest or own_due in used:
         return False
-    return own_due in runs or upstream.next_run == own_due
+    if own_due in runs or upstream.next_run == own_due:
+        return True
+    # Its run ended otherwise so long ago that nobody remembers; it does not take another's success for that.
+    return upstream.may_have_run(own_due) and upstream.is_scheduled(own_due)
 
 
 def nearest(dues: Sequence[datetime], own_due: datetime) -> datetime:
