@@ -173,9 +173,12 @@ class _Account:
         if self._in_books(end):
             assert self.situation.native_last is not None
             self._written_in_books(self.situation.native_last)
+        # One that is being made stays open, also where a newer one has come meanwhile.
+        coming = [due for due in sorted(self.situation.starting) if due <= end and not self._settled(due)]
+        self.open += coming
         candidates = [due for due in self._candidates(end) if not self._settled(due) and not self._overlapped(due)]
         self._catch_up(candidates)
-        self._miss(candidates, end)
+        self._miss([*candidates, *coming], end)
 
     def _in_books(self, end: datetime) -> bool:
         last = self.situation.native_last

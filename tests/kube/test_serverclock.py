@@ -2,9 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from types import SimpleNamespace
 
 import pytest
 
+from merp_kube import serverclock
 from merp_kube.serverclock import ServerClock
 
 NOON = datetime(2026, 11, 25, 12, 0, 0, tzinfo=UTC)
@@ -56,3 +58,36 @@ def test_a_date_that_cannot_be_read_says_nothing(date: str) -> None:
 
 def test_before_any_answer_it_is_this_machines() -> None:
     assert ServerClock(lambda: NOON).now() == NOON
+
+
+@pytest.mark.parametrize(
+    ("set_by", "passed", "expected"),
+    [
+        pytest.param(0.0, 0.0, 0.0, id="does-nothing-at-once"),
+        pytest.param(0.0, 5.0, 5.0, id="goes-on"),
+        pytest.param(3600.0, 5.0, 5.0, id="set-forward"),
+        pytest.param(-3600.0, 5.0, 5.0, id="set-back"),
+    ],
+)
+def test_this_machines_time_only_goes_on_whoever_sets_its_clock(
+    monkeypatch: pytest.MonkeyPatch, set_by: float, passed: float, expected: float
+) -> None:
+    wall, steady = [NOON], [1000.0]
+    monkeypatch.setattr(serverclock, "datetime", SimpleNamespace(now=lambda zone: wall[0].astimezone(zone)))
+    monkeypatch.setattr(serverclock, "time", SimpleNamespace(monotonic=lambda: steady[0]))
+    clock = ServerClock()
+    wall[0] += timedelta(seconds=set_by + passed)
+    steady[0] += passed
+    assert clock.now() == clock.local() == NOON + timedelta(seconds=expected)
+
+
+def test_a_server_that_is_ahead_stays_so_when_this_machines_clock_is_set_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall, steady = [NOON], [1000.0]
+    monkeypatch.setattr(serverclock, "datetime", SimpleNamespace(now=lambda zone: wall[0].astimezone(zone)))
+    monkeypatch.setattr(serverclock, "time", SimpleNamespace(monotonic=lambda: steady[0]))
+    clock = ServerClock()
+    answer(clock, NOON + timedelta(minutes=10), clock.local())
+    before = clock.now()
+    wall[0] += timedelta(minutes=10)
+    steady[0] += 2.0
+    assert clock.now() == before + timedelta(seconds=2)

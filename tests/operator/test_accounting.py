@@ -1,84 +1,17 @@
-"""What becomes of due times: a table of situations, and a world of two clocks with any outages."""
+"""What becomes of due times: tables of situations."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from due_times import NOON, at, outcome, situation, told
 
 from merp_crds.reasons import Trigger
 from merp_crds.schedule import Timetable
-from merp_crds.scheduledjob import Accounted, Missed, Schedule, Unrecorded
+from merp_crds.scheduledjob import Schedule
 from merp_operator import accounting
-from merp_operator.accounting import Decision
 from merp_operator.situation import Situation
-
-NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-CREATED = datetime(2026, 11, 1, tzinfo=UTC)
-
-
-def at(text: str) -> datetime:
-    """A time of the day, as 12:01 or 12:01:03."""
-    hour, minute, *second = map(int, text.split(":"))
-    return NOON.replace(hour=hour, minute=minute, second=second[0] if second else 0)
-
-
-def situation(
-    schedule: dict[str, Any] | None = None,
-    *,
-    missed: dict[str, Any] | None = None,
-    until: str | None = "11:59",
-    started: tuple[str, ...] = (),
-    unrecorded: tuple[tuple[str, str], ...] = (),
-    spans: tuple[tuple[str, str | None], ...] = (),
-    native_last: str | None = None,
-    **fields: Any,
-) -> Situation:
-    """A job of every minute on the native clock whose due times are accounted for up to `until`."""
-    timetable = Timetable.of(Schedule.model_validate(schedule or {"cron": "* * * * *"}))
-    found = Situation(
-        timetable=timetable,
-        only=None,
-        created=CREATED,
-        generation=1,
-        suspended=False,
-        native=True,
-        missed=Missed.model_validate(missed or {}),
-        forbid=True,
-        accounted=None,
-        started=frozenset(map(at, started)),
-        native_last=None if native_last is None else at(native_last),
-        unrecorded=tuple(
-            Unrecorded.model_validate(
-                {"first": at(first), "last": at(last), "count": 1, "verdict": "missed", "reason": "Outage", "at": NOON}
-            )
-            for first, last in unrecorded
-        ),
-        spans=tuple((at(begin), None if end is None else at(end)) for begin, end in spans),
-    )
-    found = replace(found, **fields)
-    return found if until is None else replace(found, accounted=Accounted(until=at(until), hash=found.digest))
-
-
-def told(decision: Decision) -> dict[str, Any]:
-    """A decision in words."""
-    return {
-        "starts": [f"{start.due_time:%H:%M:%S} {start.trigger.value}" for start in decision.starts],
-        "endings": [
-            f"{entry.first:%H:%M:%S} {entry.verdict.value}({entry.reason.value})"
-            + (f" x{entry.count} to {entry.last:%H:%M:%S}" if entry.count > 1 else "")
-            for entry in decision.endings
-        ],
-        "until": f"{decision.accounted.until:%H:%M:%S}",
-        "again": None if decision.look_again is None else f"{decision.look_again:%H:%M:%S}",
-    }
-
-
-def outcome(
-    starts: tuple[str, ...] = (), endings: tuple[str, ...] = (), until: str = "11:59:00", again: str | None = "12:01:03"
-) -> dict[str, Any]:
-    return {"starts": list(starts), "endings": list(endings), "until": until, "again": again}
-
 
 RUNNING: dict[str, Any] = {"unfinished": ("j-1",), "spans": (("11:58:30", None),)}
 
@@ -205,6 +138,50 @@ RUNNING: dict[str, Any] = {"unfinished": ("j-1",), "spans": (("11:58:30", None),
             outcome(until="12:00:00"),
             id="does-nothing-about-what-is-decided",
         ),
+        pytest.param(
+            situation(starting=frozenset({at("12:00")}), unfinished=("j-0",)),
+            "12:00:03",
+            outcome(),
+            id="does-nothing-about-what-is-being-started",
+        ),
+        pytest.param(
+            situation({"cron": "0 */6 * * *"}, starting=frozenset({at("12:00")}), unfinished=("j-0",), forbid=False),
+            "12:01:30",
+            outcome(again="18:00:03"),
+            id="does-nothing-about-a-catch-up-that-is-being-started",
+        ),
+        pytest.param(
+            situation(
+                missed={"policy": "All"}, started=("12:02", "12:03"), starting=frozenset({at("12:00")}), forbid=False
+            ),
+            "12:03:10",
+            outcome(again="12:04:03"),
+            id="all-one-after-the-other-also-before-its-job-is-there",
+        ),
+        pytest.param(
+            situation({"cron": "*/2 * * * *"}, until="12:00", started=("12:04",), starting=frozenset({at("12:02")})),
+            "12:04:02",
+            outcome(until="12:00:00", again="12:06:03"),
+            id="latest-is-not-missed-while-it-is-being-started",
+        ),
+        pytest.param(
+            situation({"intervalSeconds": 30}, native=False, until="11:59:30"),
+            "12:00:30",
+            outcome(("12:00:00 schedule",), until="11:59:30", again="12:01:00"),
+            id="a-start-that-may-be-refused-overlaps-with-nothing-yet",
+        ),
+        pytest.param(
+            situation(
+                missed={"policy": "All", "maxCount": 2},
+                started=("12:00", "12:02", "12:03", "12:04"),
+                forbid=False,
+                catching_up=True,
+                unfinished=("j-0",),
+            ),
+            "12:04:30",
+            outcome(until="12:00:00", again="12:05:03"),
+            id="max-count-is-of-what-was-missed-not-of-what-ran",
+        ),
     ],
 )
 def test_decisions(found: Situation, now: str, expected: dict[str, Any]) -> None:
@@ -251,6 +228,12 @@ ONLY = {"only": NOON, "native": False, "until": None}
             outcome(until="12:00:00", again=None),
             id="C16-does-nothing-after-its-run",
         ),
+        pytest.param(
+            situation(ONCE, created=at("12:00:40"), starting=frozenset({NOON}), **ONLY),
+            "12:00:41",
+            outcome(until="11:59:59", again=None),
+            id="C16-does-nothing-while-it-is-being-started",
+        ),
     ],
 )
 def test_a_single_moment(found: Situation, now: str, expected: dict[str, Any]) -> None:
@@ -267,31 +250,22 @@ def test_c13_an_edit_is_no_outage() -> None:
     assert found.look_again == at("16:36:03") + timedelta(days=1)
 
 
-@pytest.mark.parametrize("policy", ["Skip", "Latest", "All"])
-def test_c14_a_pause_is_no_outage(policy: str) -> None:
-    running = situation({"cron": "*/10 * * * *"}, missed={"policy": policy}, until="10:00")
-    paused = accounting.decide(replace(running, suspended=True), at("10:01"))
-    assert told(paused) == outcome(until="10:01:00", again=None)
-    later = accounting.decide(replace(running, suspended=True, accounted=paused.accounted), at("11:30"))
-    assert told(later) == outcome(until="10:01:00", again=None)
-    resumed = accounting.decide(replace(running, accounted=paused.accounted), at("12:07"))
-    assert told(resumed) == outcome(until="12:07:00", again="12:10:03")
-
-
 def test_c10_a_restart_starts_nothing() -> None:
     found = situation({"cron": "20 6 * * *", "timeZone": "Etc/GMT-3"}, until="03:20", native_last="03:20")
     assert told(accounting.decide(found, at("06:40"))) == outcome(until="03:20:00", again="03:20:03")
 
 
 @pytest.mark.parametrize(
-    ("created", "generation", "until"),
+    ("created", "fields", "until"),
     [
-        pytest.param("11:30", 1, "11:30:00", id="since-it-was-created"),
-        pytest.param("11:30", 2, "12:00:30", id="edited-before-anybody-looked"),
+        pytest.param("11:30", {}, "11:30:00", id="since-it-was-created"),
+        pytest.param("11:30", {"generation": 2}, "12:00:30", id="edited-before-anybody-looked"),
+        pytest.param("11:30", {"suspended": True}, "12:00:30", id="paused-before-anybody-looked"),
+        pytest.param("11:30", {"looked_at": True}, "12:00:30", id="accounted-for-before-and-the-account-is-lost"),
     ],
 )
-def test_creation_is_no_outage_either(created: str, generation: int, until: str) -> None:
-    found = situation({"cron": "0 0 1 1 *"}, until=None, created=at(created), generation=generation)
+def test_creation_is_no_outage_either(created: str, fields: dict[str, Any], until: str) -> None:
+    found = situation({"cron": "0 0 1 1 *"}, until=None, created=at(created), **fields)
     assert told(accounting.decide(found, at("12:00:30")))["until"] == until
 
 

@@ -1,7 +1,8 @@
 """Every due time ends in exactly one verdict, whatever dies when: a small world, second by second.
 
 The native clock is as Kubernetes 1.34 has it; the operator decides with the real `accounting`, and what it writes it
-writes step by step, so that it can be killed between any two of its writes.
+writes step by step, so that it can be killed between any two of its writes. A start it first remembers; the Job comes
+later, and with a kill perhaps never.
 """
 
 from collections import Counter
@@ -25,6 +26,8 @@ HEALTHY = timedelta(minutes=14)
 SECOND = timedelta(seconds=1)
 # The operator looks when something changes; here, every so many seconds.
 LOOKS = 2
+# A run that was asked for and does not come is expected for so long.
+EXPECTED = timedelta(seconds=60)
 
 
 @dataclass
@@ -50,6 +53,9 @@ class Plan:
     deletions: list[int]
     # How far the native clock is behind.
     behind: int
+    # How many seconds after the next one a Job is there that was asked for, and whether one that is under way outlives the process.
+    slow: int
+    outlives: bool
 
 
 @dataclass
@@ -70,6 +76,9 @@ class World:
     verdicts: dict[datetime, set[str]] = field(default_factory=dict)
     # What the operator's process remembers.
     seen: set[datetime] | None = None
+    expected: dict[datetime, datetime] = field(default_factory=dict)
+    # Jobs that are being created, and when they will be there.
+    under_way: dict[datetime, tuple[Trigger, datetime]] = field(default_factory=dict)
     writes: int = 0
     overlaps: int = 0
 
@@ -81,8 +90,9 @@ class World:
                 self._delete_by_hand()
             if not _away(self.plan.native_away, second):
                 self._native()
+            self._arrive(self.now)
             if _away(self.plan.operator_away, second):
-                self.seen = None
+                self._end_process()
             elif second % LOOKS == 0:
                 self._operator()
             self.now += SECOND
@@ -97,6 +107,27 @@ class World:
             self.overlaps += 1
         self.jobs[due] = Job(self.now, self.now + timedelta(seconds=self.plan.duration), trigger, by_operator)
         return True
+
+    def _arrive(self, until: datetime) -> None:
+        """What was asked for up to then is there, unless its name is taken."""
+        for due, (trigger, at) in list(self.under_way.items()):
+            if at <= until:
+                del self.under_way[due]
+                self._make(due, trigger, by_operator=True)
+
+    def _end_process(self) -> None:
+        if self.plan.outlives:
+            self._arrive(self.now + EXPECTED)
+        self.under_way.clear()
+        self.expected.clear()
+        self.seen = None
+
+    def _coming(self) -> set[datetime]:
+        """The due times whose Jobs were asked for and have not been seen."""
+        self.expected = {
+            due: until for due, until in self.expected.items() if due not in self.jobs and self.now <= until
+        }
+        return set(self.expected)
 
     def _delete_by_hand(self) -> None:
         for due in [due for due, job in self.jobs.items() if not self._finished(job)]:
@@ -126,10 +157,12 @@ class World:
             write()
             self.writes += 1
             if self.writes in self.plan.kills:
-                self.seen = None
+                self._end_process()
                 return
 
     def _situation(self, vanished: set[datetime]) -> Situation:
+        coming = self._coming()
+        unfinished = {due for due, job in self.jobs.items() if not self._finished(job)}
         gone = sorted(due for due in self.active | vanished if due not in self.jobs and due not in self.recent)
         return Situation(
             timetable=self.timetable,
@@ -142,11 +175,12 @@ class World:
             forbid=self.plan.forbid,
             accounted=self.accounted,
             started=frozenset(self.jobs) | frozenset(self.recent) | frozenset(self.active),
+            starting=frozenset(coming),
             lost=tuple(gone),
             unrecorded=tuple(self.unrecorded),
             native_last=self.last if self.plan.native else None,
-            unfinished=tuple(str(due) for due, job in self.jobs.items() if not self._finished(job)),
-            catching_up=any(job.trigger is Trigger.CATCH_UP for job in self.jobs.values() if not self._finished(job)),
+            unfinished=tuple(str(due) for due in unfinished | coming),
+            catching_up=any(self.jobs[due].trigger is Trigger.CATCH_UP for due in unfinished),
             spans=tuple((job.created, job.ends if self._finished(job) else None) for job in self.jobs.values()),
         )
 
@@ -190,7 +224,8 @@ class World:
 
         def starts() -> None:
             for start in decision.starts:
-                self._make(start.due_time, start.trigger, by_operator=True)
+                self.expected[start.due_time] = self.now + EXPECTED
+                self.under_way[start.due_time] = (start.trigger, self.now + timedelta(seconds=self.plan.slow))
 
         return [books, status, records, clean_up, starts]
 
@@ -214,15 +249,20 @@ _plans = st.builds(
     kills=st.lists(st.integers(1, 1500), max_size=6),
     deletions=st.lists(st.integers(1, 480), max_size=3),
     behind=st.sampled_from([0, 0, 0, 2, 50]),
+    slow=st.sampled_from([0, 1, 3, 20]),
+    outlives=st.booleans(),
 )
 
 
 @settings(max_examples=25, deadline=None)
 @given(_plans, st.sampled_from([{"cron": "* * * * *"}, {"cron": "*/2 * * * *"}]))
-@example(Plan(MissedPolicy.ALL, True, True, 5, [(30, 180)], [(30, 180)], [], [], 0), {"cron": "* * * * *"})
-@example(Plan(MissedPolicy.LATEST, True, True, 5, [(30, 180)], [], [], [], 0), {"cron": "* * * * *"})
-@example(Plan(MissedPolicy.SKIP, True, True, 5, [], [(30, 180)], [], [], 0), {"cron": "* * * * *"})
-@example(Plan(MissedPolicy.SKIP, True, True, 70, [], [(30, 180)], [], [100], 50), {"cron": "* * * * *"})
+@example(Plan(MissedPolicy.ALL, True, True, 5, [(30, 180)], [(30, 180)], [], [], 0, 1, False), {"cron": "* * * * *"})
+@example(Plan(MissedPolicy.LATEST, True, True, 5, [(30, 180)], [], [], [], 0, 1, False), {"cron": "* * * * *"})
+@example(
+    Plan(MissedPolicy.LATEST, False, True, 5, [(30, 206)], [(30, 206)], [], [], 0, 20, False), {"cron": "*/2 * * * *"}
+)
+@example(Plan(MissedPolicy.SKIP, True, True, 5, [], [(30, 180)], [], [], 0, 1, False), {"cron": "* * * * *"})
+@example(Plan(MissedPolicy.SKIP, True, True, 70, [], [(30, 180)], [], [100], 50, 1, False), {"cron": "* * * * *"})
 def test_every_due_time_ends_in_exactly_one_verdict(plan: Plan, schedule: dict[str, str]) -> None:
     if plan.policy is MissedPolicy.ALL:
         # All of them run one after the other, and the healthy minutes have to be enough.

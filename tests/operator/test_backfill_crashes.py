@@ -11,6 +11,7 @@ from typing import Any, cast
 from cluster_objects import complete, failed, job_run, scheduled_job
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from played_cluster import Killed
 
 from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
@@ -27,10 +28,6 @@ START = datetime(2026, 11, 24, tzinfo=UTC)
 NOW = datetime(2026, 11, 25, 12, 0, 30, tzinfo=UTC)
 HOURS = 6
 KEY = ("ns", "j")
-
-
-class Killed(Exception):
-    """The process ends here."""
 
 
 @dataclass

@@ -185,6 +185,79 @@ def test_what_a_change_must_not_start(before: Json, last: datetime | None, expec
     assert desired.passed(observed(scheduled_job()), wanted, NOW) is None
 
 
+def paused_until(text: str) -> dict[str, str]:
+    return {names.ANNOTATION_PAUSED: f'{{"until": "2026-11-25T{text}Z"}}'}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "until", "last", "expected"),
+    [
+        pytest.param(HOURLY, "12:00:00", None, DUE - timedelta(hours=1), id="due-when-it-ended"),
+        pytest.param(HOURLY, "11:30:00", None, DUE - timedelta(hours=1), id="due-after-it-ended"),
+        pytest.param(HOURLY, "12:00:10", None, DUE, id="due-just-before-it-ended"),
+        pytest.param(HOURLY, "12:00:00", DUE - timedelta(hours=1), None, id="does-nothing-written-already"),
+        pytest.param(HOURLY | {"timeZone": "Asia/Tokyo"}, "12:00:00", None, DUE, id="edited-in-it"),
+    ],
+)
+def test_what_a_pause_that_ended_by_itself_must_not_start(
+    schedule: Json, until: str, last: datetime | None, expected: datetime | None
+) -> None:
+    paused = scheduled_job(schedule=schedule, annotations=paused_until(until))
+    before = shown(paused, now=DUE - timedelta(hours=1), last=last)
+    assert before["spec"]["suspend"]
+    body = scheduled_job(annotations=paused_until(until))
+    assert desired.passed(observed(body, the_cron_job=before), shown(body), NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        pytest.param(scheduled_job(), False, id="does-nothing-unchanged"),
+        pytest.param(scheduled_job(task={"func": "other"}, priority="low"), False, id="another-change"),
+        pytest.param(scheduled_job(schedule={"cron": "30 * * * *"}), True, id="another-schedule"),
+        pytest.param(scheduled_job(schedule=HOURLY | {"timeZone": "Asia/Tokyo"}), True, id="another-zone"),
+        pytest.param(scheduled_job(annotations=PAUSED), False, id="stopped"),
+        pytest.param(
+            scheduled_job(annotations=PAUSED, schedule={"cron": "30 * * * *"}),
+            False,
+            id="stopped-with-another-schedule",
+        ),
+    ],
+)
+def test_whether_a_cron_job_as_it_is_would_start_what_it_must_not(before: Json, expected: bool) -> None:
+    assert desired.starts_otherwise(shown(before), shown(scheduled_job())) is expected
+
+
+def test_one_that_is_to_be_paused_would_start_what_it_must_not() -> None:
+    paused = shown(scheduled_job(annotations=PAUSED))
+    assert desired.starts_otherwise(shown(scheduled_job()), paused)
+    assert not desired.starts_otherwise(paused, paused)
+
+
+def stopped() -> Json:
+    """A CronJob whose native clock starts nothing more."""
+    found = shown(scheduled_job())
+    found["spec"]["suspend"] = True
+    return found
+
+
+@pytest.mark.parametrize(
+    ("body", "the_cron_job", "expected"),
+    [
+        pytest.param(scheduled_job(), None, (UID, True), id="without-one"),
+        pytest.param(scheduled_job(), shown(scheduled_job()), (CRON_UID, False), id="that-starts"),
+        pytest.param(scheduled_job(annotations=PAUSED), stopped(), (CRON_UID, False), id="paused-by-annotation"),
+        pytest.param(scheduled_job(suspend=True), stopped(), (CRON_UID, False), id="paused-by-its-spec"),
+        pytest.param(scheduled_job(), stopped(), (UID, True), id="on-its-way-out"),
+        pytest.param(scheduled_job(schedule={"intervalSeconds": 45}), stopped(), (UID, True), id="not-wanted-any-more"),
+    ],
+)
+def test_whose_a_run_of_the_operators_is(body: Json, the_cron_job: Json | None, expected: tuple[str, bool]) -> None:
+    """What a CronJob owns goes with it."""
+    owner = desired.new_owner(observed(body, the_cron_job=the_cron_job))
+    assert (owner["uid"], owner["controller"]) == expected
+
+
 def test_a_pause_stops_the_native_clock_with_nothing_to_write() -> None:
     seen = observed(scheduled_job(annotations=PAUSED), the_cron_job=shown(scheduled_job()))
     assert (

@@ -186,3 +186,18 @@ def test_due_times_with_a_success(engine, make_job, make_run, start, end, expect
 def test_a_range_needs_zones(filled) -> None:
     with pytest.raises(ValueError, match="start: a time needs a zone"):
         queries.successes(filled, OTHER, NOW.replace(tzinfo=None), NOW)
+
+
+@pytest.mark.parametrize(
+    ("namespace", "expected"),
+    [
+        pytest.param(None, ["inventory", "sync"], id="everywhere"),
+        pytest.param("erp", ["inventory"], id="one-namespace"),
+        pytest.param("crm", ["sync"], id="another"),
+        pytest.param("ERP", [], id="no-such-namespace"),
+    ],
+)
+def test_the_jobs_that_are_not_deleted(filled, make_job, namespace, expected) -> None:
+    """An operator that serves one namespace must not close the jobs of others that share its database."""
+    ids = {make_job().id: "inventory", OTHER: "sync"}
+    assert sorted(ids[job_id] for job_id in queries.undeleted_job_ids(filled, namespace)) == expected

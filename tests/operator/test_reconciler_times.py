@@ -1,0 +1,254 @@
+"""What the reconciler makes of due times over hours: pauses, what cannot be read for a moment, what is kept for how long."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from cluster_objects import UID, job
+from due_times import at
+from played_cluster import KEY, Json
+from played_operator import World, hourly, minutely, run_at
+
+from merp_crds import names
+from merp_crds.common import parse_rfc3339, rfc3339
+from merp_crds.schedule import Timetable
+from merp_crds.scheduledjob import Schedule
+
+
+def paused_until(text: str) -> dict[str, str]:
+    return {names.ANNOTATION_PAUSED: json.dumps({"until": rfc3339(at(text))})}
+
+
+# Pauses.
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [pytest.param({"cron": "0 12 * * *"}, id="native"), pytest.param({"at": "2026-11-25T12:00:00Z"}, id="operator")],
+)
+async def test_a_run_that_is_due_when_its_pause_ends_is_started(schedule: Json) -> None:
+    world = World("09:00", created="06:00", schedule=schedule, annotations=paused_until("12:00"))
+    await world.settle()
+    world.now = at("12:00:00.1")
+    await world.settle(1)
+    world.now = at("12:00:05")
+    await world.settle(1)
+    assert await world.clock() == ["12:00:00 schedule"]
+
+
+async def test_what_is_due_in_a_pause_has_no_verdict_and_what_is_due_after_it_has_one_whoever_was_away() -> None:
+    every = {"intervalSeconds": 1500}
+    world = World(
+        "09:00", created="06:00", schedule=every, missed={"policy": "Skip"}, annotations=paused_until("12:00")
+    )
+    await world.settle()
+    # Nobody looks for three hours.
+    world.now = at("15:00")
+    world.start_process()
+    await world.settle()
+    since = at("12:00") - timedelta(microseconds=1)
+    expected = list(Timetable.of(Schedule(interval_seconds=1500)).between(since, at("14:58")))
+    assert len(expected) == 8
+    assert world.recent == [f"{due:%H:%M:%S} missed(Outage)" for due in expected]
+
+
+async def test_what_was_missed_before_a_pause_has_its_verdict_when_it_begins() -> None:
+    world = await hourly()
+    world.now = at("12:01:30")
+    await world.settle()
+    assert world.recent == []
+    world.edit(annotations={names.ANNOTATION_PAUSED: "{}"})
+    await world.settle()
+    assert world.recent == ["12:00:00 missed(Outage)"]
+    world.now = at("14:30")
+    world.edit(annotations={})
+    await world.settle()
+    assert world.recent == ["12:00:00 missed(Outage)"]
+
+
+# A definition, a calendar or a status that cannot be read for a moment.
+
+
+def calendar(version: int, weekend: list[str]) -> Json:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "BusinessCalendar",
+        "metadata": {"name": "cn", "uid": "calendar", "resourceVersion": str(version), "generation": version},
+        "spec": {"validThrough": "2027-12-31", "weekend": weekend},
+    }
+
+
+GOOD, BAD = ["Saturday", "Sunday"], ["Funday"]
+
+
+async def run_along(world: World, end: str) -> list[str]:
+    """Every ten minutes a run is due, started, and over after five seconds."""
+    ran = []
+    while world.now < at(end):
+        world.now += timedelta(minutes=10)
+        ran += await world.clock()
+        world.show()
+        await world.settle(1)
+        world.now += timedelta(seconds=5)
+        world.finish_all()
+        world.show()
+        await world.settle(2)
+        world.now -= timedelta(seconds=5)
+    return ran
+
+
+async def on_working_days(policy: str) -> World:
+    """Every ten minutes since six, 22 times; the status lists the last twenty, and the cluster three."""
+    world = World(
+        "06:00",
+        created="06:00",
+        schedule={"cron": "*/10 * * * *", "calendar": {"name": "cn", "onHoliday": "Skip"}},
+        missed={"policy": policy},
+        concurrencyPolicy="Allow",
+    )
+    world.watch.calendars.put(calendar(1, GOOD))
+    await world.settle(1)
+    assert len(await run_along(world, "09:40")) == 22
+    assert len(world.cluster.jobs) == 3
+    world.now = at("09:41")
+    return world
+
+
+async def starts_within_a_minute(world: World) -> list[str]:
+    started = []
+    for _ in range(6):
+        await world.settle(1)
+        started += await world.clock()
+        world.show()
+        world.finish_all()
+        world.now += timedelta(seconds=10)
+    await world.settle()
+    return started
+
+
+@pytest.mark.parametrize("policy", ["All", "Latest", "Skip"])
+async def test_a_calendar_that_is_gone_for_a_moment_changes_nothing_of_what_ran(policy: str) -> None:
+    world = await on_working_days(policy)
+    before = world.status["accounted"]
+    world.watch.calendars.put(calendar(2, BAD))
+    await world.settle()
+    assert world.status.get("accounted", before)["until"] >= before["until"]
+    world.now = at("09:42")
+    world.watch.calendars.put(calendar(3, GOOD))
+    assert await starts_within_a_minute(world) == []
+    assert {told for verdicts in world.recorder.verdicts.values() for told in verdicts} == {"success(Completed)"}
+    assert world.status["accounted"]["until"] >= before["until"]
+    world.now = at("09:50")
+    assert await world.clock() == ["09:50:00 schedule"]
+
+
+async def test_a_status_that_cannot_be_read_starts_nothing_again() -> None:
+    """Another version wrote it, with a word that this one does not know."""
+    world = await on_working_days("All")
+    body = world.cluster.scheduled_jobs[KEY]
+    world.status["recent"][0]["reason"] = "AReasonOfTomorrow"
+    world.cluster.put(world.cluster.scheduled_jobs, body)
+    world.show()
+    assert await starts_within_a_minute(world) == []
+    assert {told for verdicts in world.recorder.verdicts.values() for told in verdicts} == {"success(Completed)"}
+
+
+# What is kept, and for how long.
+
+
+async def while_one_catches_up(hours: float, step: timedelta) -> tuple[World, str, list[str]]:
+    """The first catch-up hangs; meanwhile runs become due, succeed and are recorded. Returns its name, and all starts."""
+    seconds = int(step.total_seconds())
+    world = World(
+        "06:00",
+        created="05:59",
+        schedule={"intervalSeconds": seconds},
+        missed={"policy": "All"},
+        concurrencyPolicy="Allow",
+    )
+    await world.settle(1)
+    world.now += 3 * step + timedelta(seconds=70)
+    await world.settle(1)
+    started = await world.clock()
+    assert [text for text in started if text.endswith("catch-up")] == started[:1]
+    hangs = run_at(started[0].partition(" ")[0])
+    begin = world.now
+    world.show()
+    for due in Timetable.of(Schedule(interval_seconds=seconds)).between(begin, begin + timedelta(hours=hours)):
+        world.now = due
+        await world.settle(1)
+        started += await world.clock()
+        world.show()
+        world.now += timedelta(seconds=5)
+        world.finish_all(hangs)
+        world.show()
+        await world.settle(2)
+    return world, hangs, started
+
+
+async def test_finished_jobs_go_while_a_catch_up_hangs() -> None:
+    world, hangs, started = await while_one_catches_up(0.5, timedelta(seconds=90))
+    assert len(started) > 20
+    # Three by history, those too young to go, and the one that hangs.
+    assert len(world.cluster.jobs) < 8
+    assert (KEY[0], hangs) in world.cluster.jobs
+
+
+async def test_what_ran_while_a_catch_up_hung_runs_no_second_time_though_its_job_is_gone() -> None:
+    world, hangs, started = await while_one_catches_up(3.0, timedelta(minutes=7))
+    for key in list(world.cluster.jobs):
+        if key[1] != hangs:
+            del world.cluster.jobs[key]
+    world.show()
+    await world.settle()
+    world.cluster.finish(hangs, world.now)
+    world.show()
+    for _ in range(12):
+        await world.settle(1)
+        started += await world.clock()
+        world.show()
+        world.now += timedelta(seconds=6)
+        world.finish_all()
+        world.show()
+    times = [text.partition(" ")[0] for text in started]
+    assert len(times) == len(set(times))
+    assert {len(verdicts) for verdicts in world.recorder.verdicts.values()} == {1}
+
+
+async def test_a_recorded_run_whose_job_is_gone_is_not_compared_any_more() -> None:
+    """Also where the status that tells of it has to wait, because one was written in the very second."""
+    world = await minutely(concurrencyPolicy="Allow")
+    run = await world.run_natively("11:58", ended="11:58:05")
+    assert world.recorder.remembers(names.execution_id(UID, run))
+
+    async def by_hand(name: str, after: float) -> float | None:
+        made = job(name, uid=name, annotations={}, labels={names.LABEL_TRIGGER: "manual"})
+        world.cluster.put(world.cluster.jobs, made)
+        world.show()
+        return await world.look(after)
+
+    assert (await by_hand("j-r-1", after=1.0) or 0.0) > 1.0
+    del world.cluster.jobs[KEY[0], run]
+    assert await by_hand("j-r-2", after=0.25) == 0.75
+    assert world.recorder.remembers(names.execution_id(UID, run))
+    await world.settle()
+    assert not world.recorder.remembers(names.execution_id(UID, run))
+
+
+async def test_what_the_database_lacks_is_kept_in_ranges() -> None:
+    """It is away for 25 minutes, and so long a run forbids one that is due every fifteen seconds."""
+    world = World("06:00", created="05:59:50", schedule={"intervalSeconds": 15})
+    world.recorder.away = True
+    await world.settle(1)
+    world.now = at("06:00:00")
+    assert len(await world.clock()) == 1
+    world.show()
+    for _ in range(100):
+        world.now += timedelta(seconds=15)
+        await world.settle(1)
+    assert len(world.status["unrecorded"]) < 25
+    assert sum(entry["count"] for entry in world.status["unrecorded"]) == 100
+    assert world.now - parse_rfc3339(world.status["accounted"]["until"]) <= timedelta(seconds=30)
+    world.recorder.away = False
+    await world.settle()
+    assert "unrecorded" not in world.status
