@@ -22,6 +22,7 @@ from merp_operator import reconcile
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
+from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
 from merp_operator.picture import Pictures
 from merp_operator.reconcile import Reconciler
@@ -124,7 +125,8 @@ class World:
         job_runs = JobRuns(**parts, recorder=recorder, expectations=self.expectations, clock=lambda: self.now)
         parts |= {"pictures": self.pictures, "defaults": lambda: DEFAULTS, "now": lambda: self.now}
         self.starter = Starter(**parts, expectations=self.expectations)
-        parts |= {"recorder": recorder, "starter": self.starter, "job_runs": job_runs}
+        gates = Gates(cluster=cast(Cluster, self.cluster), pictures=self.pictures, expectations=self.expectations)
+        parts |= {"recorder": recorder, "starter": self.starter, "job_runs": job_runs, "gates": gates}
         self.reconciler = Reconciler(**parts, plan=lambda _, moment: self.planned.append(moment))
         self.show()
 
