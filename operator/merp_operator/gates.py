@@ -42,14 +42,16 @@ class Gates:
         `suspended` where its definition is not good: what waits goes on waiting.
         """
         spec = observed.spec
-        if spec is None or not is_gated(spec):
+        # What was made to wait goes on also where the job waits for nothing any more.
+        if spec is None or not (is_gated(spec) or any(run.job["spec"].get("suspend") for run in observed.unfinished)):
             return Look()
         before = status.read(observed.status)
         zone = desired.zone(spec, defaults)
         seen = {entry.name: self._upstream(observed, entry.name, zone, now) for entry in spec.depends_on}
         policy = spec.dependency_policy or DependencyPolicy()
         listed = opened.fold(before.opened, observed.runs, seen, policy.require)
-        found = Look(opened=tuple(listed), troubles=gate.troubles(spec.depends_on, seen))
+        troubles = gate.troubles(spec.depends_on, seen)
+        found = Look(opened=tuple(listed), troubles=troubles, accounted=before.accounted)
         if suspended:
             return found
         waiting, again = await self._runs(observed, spec, zone, seen, listed, now)

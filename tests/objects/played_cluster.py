@@ -6,6 +6,7 @@ nothing passes by itself: a test sets `now`.
 
 import copy
 import itertools
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -150,6 +151,21 @@ class PlayedCluster:
         self._write("hand_over", job)
         item = self._unchanged(self.jobs, job)
         self.put(self.jobs, item | {"metadata": item["metadata"] | {"ownerReferences": [controller]}})
+
+    async def release(self, job: Json, opened_by: str | None) -> None:
+        self._write("release", job)
+        item = copy.deepcopy(self._unchanged(self.jobs, job))
+        item["spec"]["suspend"] = False
+        if opened_by is not None:
+            item["metadata"].setdefault("annotations", {})[names.ANNOTATION_OPENED_BY] = opened_by
+        self.put(self.jobs, item)
+
+    async def end_run(self, job: Json, ending: Json) -> None:
+        self._write("end_run", job)
+        item = copy.deepcopy(self._unchanged(self.jobs, job))
+        item["spec"] |= {"suspend": False, "activeDeadlineSeconds": 0}
+        item["metadata"].setdefault("annotations", {})[names.ANNOTATION_ENDED] = json.dumps(ending)
+        self.put(self.jobs, item)
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         self._write("delete_job", self.jobs[namespace, name])
