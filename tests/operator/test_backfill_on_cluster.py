@@ -215,7 +215,7 @@ def test_a_rerun_is_for_the_same_due_time(kube: Kube, operator: OperatorProcess,
     again = ended(kube, "again")
     assert (again["verdict"], again["dueTime"]) == ("success", HOURS[3])
     assert again["run"] != first["run"]
-    kube.until("both records", lambda: len(rows(operator, "id")) == 2)
+    kube.until("both records", lambda: [row[0] for row in rows(operator, "status")] == ["success"] * 2)
     recorded = rows(operator, "trigger, result")
     assert sorted(row[0] for row in recorded) == ["manual", "retry"]
     assert {row[1] for row in recorded} == {'{"args": ["given"], "kwargs": {}}'}
