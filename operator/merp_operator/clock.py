@@ -101,6 +101,11 @@ class Clock:
         self.idle = asyncio.Event()
         self.idle.set()
         self._batches: set[asyncio.Task[None]] = set()
+        # One batch looks at a time, so that what is due together is known together.
+        self._looking = asyncio.Lock()
+        # How many starts of each rank are not answered yet, of all batches.
+        self._pending = dict.fromkeys(_RANKS.values(), 0)
+        self._answered = asyncio.Event()
         # What ended a batch that nothing may end.
         self._bug: BaseException | None = None
         # Those that outlive their batch.
@@ -165,6 +170,19 @@ class Clock:
         return keys
 
     async def _batch(self, keys: list[Key]) -> None:
+        async with self._looking:
+            dues = await self._look_at(keys)
+        if not dues:
+            return
+        tasks = {asyncio.create_task(self._one(due)) for due in dues}
+        self._tasks |= tasks
+        tiers = len({due.priority for due in dues})
+        for task in tasks:
+            task.add_done_callback(self._tasks.discard)
+        await asyncio.wait(tasks, timeout=_TIER_SECONDS * tiers)
+
+    async def _look_at(self, keys: list[Key]) -> list[Due]:
+        """What is due of all of them, in order; counted as pending from now on."""
         dues = []
         for number, key in enumerate(keys, 1):
             # What is being started since an earlier batch is not started again.
@@ -173,12 +191,19 @@ class Clock:
                 await asyncio.sleep(0)
         dues.sort(key=_order)
         self._starting |= {(due.key, due.start.due_time) for due in dues}
-        for rank in sorted(set(_RANKS.values())):
-            tier = {asyncio.create_task(self._one(due)) for due in dues if _RANKS[due.priority] == rank}
-            if tier:
-                self._tasks |= tier
-                done, _ = await asyncio.wait(tier, timeout=_TIER_SECONDS)
-                self._tasks -= done
+        for due in dues:
+            self._pending[_RANKS[due.priority]] += 1
+        return dues
+
+    async def _higher_ones(self, rank: int) -> None:
+        """Until those of a higher priority are answered, of whichever batch, or have taken too long."""
+        try:
+            async with asyncio.timeout(_TIER_SECONDS):
+                while any(count for other, count in self._pending.items() if other < rank):
+                    self._answered.clear()
+                    await self._answered.wait()
+        except TimeoutError:
+            return
 
     def _look(self, key: Key) -> list[Due]:
         try:
@@ -194,6 +219,7 @@ class Clock:
 
     async def _one(self, due: Due) -> None:
         try:
+            await self._higher_ones(_RANKS[due.priority])
             await self._room.enter(due)
             try:
                 await self._start(due)
@@ -209,6 +235,8 @@ class Clock:
             self._failures.pop(due.key, None)
         finally:
             self._starting.discard((due.key, due.start.due_time))
+            self._pending[_RANKS[due.priority]] -= 1
+            self._answered.set()
         self._started(due.key)
 
     def _try_again(self, key: Key) -> None:
