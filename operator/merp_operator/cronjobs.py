@@ -10,7 +10,7 @@ from typing import Final
 from merp_crds.reasons import ConditionReason
 from merp_crds.scheduledjob import ScheduledJobSpec, ScheduledJobStatus
 from merp_kube.client import ApiError
-from merp_operator import definition, desired
+from merp_operator import books, definition, desired
 from merp_operator.cluster import Cluster
 from merp_operator.definition import Problem
 from merp_operator.desired import Defaults
@@ -67,10 +67,10 @@ class CronJobs:
 
     async def keep_books(self, observed: Observed, status: ScheduledJobStatus, now: datetime) -> None:
         """Tell the native controller what it has to know. Raises ApiError 409 if the CronJob has changed."""
-        books = desired.books(observed, status, now)
-        if books and observed.cron_job is not None:
-            await self._cluster.keep_books(observed.cron_job, books.active, books.last_schedule_time)
-        for run in desired.to_hand_over(observed):
+        missing = books.missing(observed, status, now)
+        if missing and observed.cron_job is not None:
+            await self._cluster.keep_books(observed.cron_job, missing.active, missing.last_schedule_time)
+        for run in books.to_hand_over(observed):
             await self._cluster.hand_over(run.job, desired.controller(observed))
 
     async def _make(self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, now: datetime) -> Json | None:
@@ -85,13 +85,13 @@ class CronJobs:
         if actual is not None and applied == (wanted, actual["metadata"].get("generation")):
             # Kubernetes writes some values in another way than they were given: that is no drift.
             return actual
-        passed = desired.passed(observed, wanted, now)
+        passed = books.passed(observed, wanted, now)
         if actual is not None and passed is not None:
             await self._cluster.keep_books(actual, (), passed)
         try:
             result = await self._cluster.apply_cron_job(wanted)
         except ApiError as error:
-            if actual is not None and error.status != HTTPStatus.CONFLICT and desired.starts_otherwise(actual, wanted):
+            if actual is not None and error.status != HTTPStatus.CONFLICT and books.starts_otherwise(actual, wanted):
                 # A small change may be allowed where a whole CronJob is not; what is due the operator starts.
                 await self._cluster.suspend_cron_job(actual)
             raise

@@ -13,6 +13,7 @@ from merp_crds.scheduledjob import (
     ScheduledJobSpec,
     ScheduledJobStatus,
 )
+from merp_kube.client import ApiError, Unreachable
 from merp_operator import desired, gate, newlymet, opened, overlap, pause, requests, status, upstreams
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
@@ -152,7 +153,8 @@ class Gates:
         self._expectations.add(key, name)
         try:
             made = await self._cluster.create_job(job)
-        except BaseException:
+        except (ApiError, Unreachable):
+            # It may exist or not: the next look meets it, or makes it.
             self._expectations.remove(key, name)
             raise
         if made:

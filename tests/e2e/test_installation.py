@@ -339,6 +339,7 @@ def test_c14_what_a_pause_let_pass_is_run_where_that_is_asked_for(installation: 
     kube.apply(scheduled_job("often", schedule={"intervalSeconds": 5}))
     installation.finished("often", trigger="schedule")
     assert installation.ask("POST", "/api/v1/jobs/often/pause").status == 200
+    # Two due times pass, and there is no event for what does not happen.
     time.sleep(11)
     before = installation.history("often", trigger="backfill")
     resumed = installation.ask("POST", "/api/v1/jobs/often/resume?missed=All")

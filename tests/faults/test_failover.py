@@ -44,6 +44,7 @@ def test_one_job_and_one_record_for_each_due_time(
     last = time.monotonic() + durations.kills
     killed = 0
     while time.monotonic() < last:
+        # The kills come by the clock, whatever the operators are doing.
         time.sleep(KILL_SECONDS)
         victim = operators[killed % 2]
         victim.kill()

@@ -43,6 +43,7 @@ def test_three_hundred_jobs_of_one_minute(kube: Kube, task_image: str, tmp_path:
     kube.until("all are ready", lambda: len(kube.list("cronjobs")) == JOBS, 60)
     assert datetime.now(UTC) < due, "this machine was too slow to make the jobs before they were due"
 
+    # The due time comes by the clock.
     time.sleep((due - datetime.now(UTC)).total_seconds())
     expected = {names.run_name_for_due_time(name, due): priority for name, priority in jobs.items()}
     kube.until("all Jobs are made", lambda: len(kube.list("jobs")) == JOBS, 60)

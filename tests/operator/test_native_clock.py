@@ -10,7 +10,7 @@ from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.reasons import Trigger
 from merp_crds.scheduledjob import ScheduledJobStatus
-from merp_operator import desired, observe
+from merp_operator import books, desired, observe
 from merp_operator.accounting import Start
 from merp_operator.desired import Defaults
 from merp_operator.observe import Observed
@@ -129,14 +129,14 @@ def test_books(
     seen = observed(scheduled_job(), jobs, shown(scheduled_job(), last=last, active=active))
     # The run in the table was made in the very second before.
     now = parse_rfc3339(job()["metadata"]["creationTimestamp"]) + timedelta(seconds=1)
-    found = desired.books(seen, ScheduledJobStatus.model_validate(status), now)
+    found = books.missing(seen, ScheduledJobStatus.model_validate(status), now)
     assert ([entry["uid"] for entry in found.active], found.last_schedule_time) == expected
     assert bool(found) is (expected != ([], None))
 
 
 def test_what_the_native_clock_does_not_write_down_the_operator_does_later() -> None:
     seen = observed(scheduled_job(), [job()], shown(scheduled_job()))
-    found = desired.books(seen, ScheduledJobStatus(), NOW + timedelta(minutes=1))
+    found = books.missing(seen, ScheduledJobStatus(), NOW + timedelta(minutes=1))
     assert ([entry["uid"] for entry in found.active], found.last_schedule_time) == (["job-1"], DUE)
     assert found.active[0]["resourceVersion"] == "20"
     assert (seen.cron_job or {})["metadata"]["uid"] == CRON_UID
@@ -156,8 +156,8 @@ def test_a_run_becomes_the_cron_jobs_own_once_it_is_in_its_books(
     run: Json, active: list[str], expected: list[str]
 ) -> None:
     seen = observed(scheduled_job(), [run], shown(scheduled_job(), active=active))
-    assert [found.uid for found in desired.to_hand_over(seen)] == expected
-    assert desired.to_hand_over(observed(scheduled_job(), [run])) == []
+    assert [found.uid for found in books.to_hand_over(seen)] == expected
+    assert books.to_hand_over(observed(scheduled_job(), [run])) == []
 
 
 PAUSED = {names.ANNOTATION_PAUSED: "{}"}
@@ -181,8 +181,8 @@ def test_what_a_change_must_not_start(before: Json, last: datetime | None, expec
         before["status"]["lastScheduleTime"] = rfc3339(last)
     seen = observed(scheduled_job(), the_cron_job=before)
     wanted = shown(scheduled_job())
-    assert desired.passed(seen, wanted, NOW) == expected
-    assert desired.passed(observed(scheduled_job()), wanted, NOW) is None
+    assert books.passed(seen, wanted, NOW) == expected
+    assert books.passed(observed(scheduled_job()), wanted, NOW) is None
 
 
 def paused_until(text: str) -> dict[str, str]:
@@ -206,7 +206,7 @@ def test_what_a_pause_that_ended_by_itself_must_not_start(
     before = shown(paused, now=DUE - timedelta(hours=1), last=last)
     assert before["spec"]["suspend"]
     body = scheduled_job(annotations=paused_until(until))
-    assert desired.passed(observed(body, the_cron_job=before), shown(body), NOW) == expected
+    assert books.passed(observed(body, the_cron_job=before), shown(body), NOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -225,13 +225,13 @@ def test_what_a_pause_that_ended_by_itself_must_not_start(
     ],
 )
 def test_whether_a_cron_job_as_it_is_would_start_what_it_must_not(before: Json, expected: bool) -> None:
-    assert desired.starts_otherwise(shown(before), shown(scheduled_job())) is expected
+    assert books.starts_otherwise(shown(before), shown(scheduled_job())) is expected
 
 
 def test_one_that_is_to_be_paused_would_start_what_it_must_not() -> None:
     paused = shown(scheduled_job(annotations=PAUSED))
-    assert desired.starts_otherwise(shown(scheduled_job()), paused)
-    assert not desired.starts_otherwise(paused, paused)
+    assert books.starts_otherwise(shown(scheduled_job()), paused)
+    assert not books.starts_otherwise(paused, paused)
 
 
 def stopped() -> Json:
@@ -260,6 +260,4 @@ def test_whose_a_run_of_the_operators_is(body: Json, the_cron_job: Json | None, 
 
 def test_a_pause_stops_the_native_clock_with_nothing_to_write() -> None:
     seen = observed(scheduled_job(annotations=PAUSED), the_cron_job=shown(scheduled_job()))
-    assert (
-        desired.passed(seen, shown(scheduled_job(annotations=PAUSED)), datetime(2026, 11, 25, 13, tzinfo=UTC)) is None
-    )
+    assert books.passed(seen, shown(scheduled_job(annotations=PAUSED)), datetime(2026, 11, 25, 13, tzinfo=UTC)) is None
