@@ -53,14 +53,12 @@ unit: setup  ## the tests that need no cluster
 test: setup check  ## every test, the cluster's too
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) packages
 	@rm -f .coverage .coverage.*
-	@echo "[test] without a cluster"
-	@$(RUN)/coverage run -m pytest -q --durations=5 -m "not cluster"
-	@echo "[test] on the cluster"
+	@echo "[test] clusters and images"
 	@# Here, because building takes minutes on a fresh machine, and a test has a time limit.
 	@# And all of them at once: while one is looked at for what it leaves behind, none may come or go.
 	@for name in $(TEST_CLUSTER) $(SIDE_CLUSTERS); do MERP_CLUSTER=$$name $(CLUSTER_TOOL) up || exit 1; done
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) images > /dev/null
-	@.ci/cluster-suites
+	@.ci/suites
 	@for name in $(SIDE_CLUSTERS); do MERP_CLUSTER=$$name $(CLUSTER_TOOL) down; done
 	@echo "[test] a storm"
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(RUN)/coverage run -m pytest -v -m storm
