@@ -45,7 +45,7 @@ def task_image(cluster: Cluster, images: dict[str, str]) -> str:
 @pytest.fixture(scope="session")
 def definitions(cluster: Cluster) -> None:
     """The custom resources, as committed."""
-    kinds = ("scheduledjob", "jobrun", "businesscalendar")
+    kinds = ("scheduledjob", "jobrun", "businesscalendar", "jobpool")
     for kind in kinds:
         # Forced: the chart's copy may have been there before, and it is the same.
         cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / f"{kind}.yaml"))

@@ -16,6 +16,7 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 SCHEDULED_JOBS: Final = "scheduledjobs"
 JOB_RUNS: Final = "jobruns"
 BUSINESS_CALENDARS: Final = "businesscalendars"
+JOB_POOLS: Final = "jobpools"
 
 # 52 is what a CronJob's name may have at most; 36 is what the REST id's column holds.
 MAX_NAME_LENGTH: Final = 36

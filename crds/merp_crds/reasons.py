@@ -111,6 +111,8 @@ class ConditionReason(StrEnum):
     ON_SCHEDULE = "OnSchedule"
     MISSED = "Missed"
     CANNOT_START = "CannotStart"
+    POOL_NOT_FOUND = "PoolNotFound"
+    POOL_TOO_SMALL = "PoolTooSmall"
     UPSTREAM_CANNOT_RUN = "UpstreamCannotRun"
     CALENDAR_UNKNOWN = "CalendarUnknown"
     COMPLETED = "Completed"

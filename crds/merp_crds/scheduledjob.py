@@ -29,6 +29,8 @@ MAX_TASK_BYTES: Final = 65_536
 RECENT_VERDICTS: Final = 20
 MAX_LISTED_RUNS: Final = 100
 MAX_SPANS: Final = 32
+# A pool lists who is in it, and an object must stay small.
+MAX_SLOTS: Final = 1_000
 
 
 def rule(expression: str, message: str) -> dict[str, str]:
@@ -329,7 +331,7 @@ class PoolReference(Model):
 
     name: Annotated[ObjectName, Field(description="Name of a JobPool of the same namespace, for example nightly.")]
     slots: Annotated[
-        int, Field(default=1, ge=1, le=10_000, description="How many of its slots a run takes. Default: 1.")
+        int, Field(default=1, ge=1, le=MAX_SLOTS, description="How many of its slots a run takes. Default: 1.")
     ]
 
 

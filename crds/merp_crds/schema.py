@@ -7,11 +7,12 @@ has all of the former, so it is rewritten node by node.
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from merp_crds import businesscalendar, jobrun, scheduledjob
+from merp_crds import businesscalendar, jobpool, jobrun, scheduledjob
 from merp_crds.common import LABEL_LENGTH, Model
 from merp_crds.names import (
     BUSINESS_CALENDARS,
     GROUP,
+    JOB_POOLS,
     JOB_RUNS,
     MAX_NAME_LENGTH,
     RESERVED_NAMES,
@@ -66,6 +67,14 @@ class Kind:
 
 def _condition(kind: str) -> str:
     return f'.status.conditions[?(@.type=="{kind}")].status'
+
+
+def _a_label(why: str) -> dict[str, str]:
+    """The rule that a name is one that another object's field may hold."""
+    return scheduledjob.rule(
+        f"self.metadata.name.size() <= {LABEL_LENGTH} && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        f"metadata.name has lower-case letters, digits and hyphens only, at most {LABEL_LENGTH}: {why}",
+    )
 
 
 _AGE: Final = Column("Age", ".metadata.creationTimestamp", "date")
@@ -144,14 +153,7 @@ BUSINESS_CALENDAR: Final = Kind(
     status=businesscalendar.BusinessCalendarStatus,
     spec_rules=businesscalendar.SPEC_RULES,
     scope="Cluster",
-    name_rules=[
-        scheduledjob.rule(
-            f"self.metadata.name.size() <= {LABEL_LENGTH} && "
-            "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            f"metadata.name has lower-case letters, digits and hyphens only, at most {LABEL_LENGTH}: "
-            "schedule.calendar names it",
-        ),
-    ],
+    name_rules=[_a_label("schedule.calendar names it")],
     columns=(
         Column("Built-In", ".spec.builtIn", description="Country whose public holidays count."),
         # Not of type date: kubectl prints a date's age.
@@ -167,7 +169,31 @@ BUSINESS_CALENDAR: Final = Kind(
     ),
 )
 
-KINDS: Final = (SCHEDULED_JOB, JOB_RUN, BUSINESS_CALENDAR)
+JOB_POOL: Final = Kind(
+    kind="JobPool",
+    plural=JOB_POOLS,
+    short_name="jp",
+    description="Room that the runs of many ScheduledJobs share.",
+    spec=jobpool.JobPoolSpec,
+    status=jobpool.JobPoolStatus,
+    spec_rules={},
+    name_rules=[_a_label("spec.pool names it")],
+    columns=(
+        Column("Slots", ".spec.slots", "integer", description="How many there are."),
+        Column("Used", ".status.used", "integer", description="How many are taken."),
+        Column("Waiting", ".status.waitingCount", "integer", description="Runs that wait for room."),
+        Column("Ready", _condition("Ready"), description="Whether it can admit what waits."),
+        _AGE,
+        Column(
+            "Message",
+            '.status.conditions[?(@.type=="Ready")].message',
+            priority=1,
+            description="What can never be admitted, and what to do.",
+        ),
+    ),
+)
+
+KINDS: Final = (SCHEDULED_JOB, JOB_RUN, BUSINESS_CALENDAR, JOB_POOL)
 
 
 def definition(kind: Kind) -> Json:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
-from merp_crds.names import BUSINESS_CALENDARS, GROUP, JOB_RUNS, SCHEDULED_JOBS, VERSION
+from merp_crds.names import BUSINESS_CALENDARS, GROUP, JOB_POOLS, JOB_RUNS, SCHEDULED_JOBS, VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Resource:
 
 SCHEDULED_JOB: Final = Resource(f"/apis/{GROUP}/{VERSION}", SCHEDULED_JOBS)
 JOB_RUN: Final = Resource(f"/apis/{GROUP}/{VERSION}", JOB_RUNS)
+JOB_POOL: Final = Resource(f"/apis/{GROUP}/{VERSION}", JOB_POOLS)
 BUSINESS_CALENDAR: Final = Resource(f"/apis/{GROUP}/{VERSION}", BUSINESS_CALENDARS, cluster_scoped=True)
 JOB: Final = Resource("/apis/batch/v1", "jobs")
 CRON_JOB: Final = Resource("/apis/batch/v1", "cronjobs")

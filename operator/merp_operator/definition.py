@@ -95,7 +95,6 @@ def _task_problem(spec: ScheduledJobSpec, defaults: Defaults) -> Problem | None:
 def _unsupported(spec: ScheduledJobSpec) -> str | None:
     """The first field that asks for what this version does not do. Running the job without it would be wrong."""
     asked = {
-        "pool": spec.pool is not None,
         "connections": bool(spec.connections),
     }
     return next((field for field, wanted in asked.items() if wanted), None)

@@ -9,7 +9,7 @@ from merp_crds.catalogue import Catalogue
 from merp_crds.common import rfc3339
 from merp_crds.reasons import Trigger
 from merp_crds.scheduledjob import Accounted, ConcurrencyPolicy, Retry, Schedule, ScheduledJobSpec
-from merp_operator import outcome, pause, template
+from merp_operator import gated, outcome, pause, template
 from merp_operator.accounting import STARTING_DEADLINE, Start
 from merp_operator.gated import is_gated
 from merp_operator.observe import Json, Observed, Run
@@ -155,7 +155,7 @@ def job_spec(
 ) -> Json:
     """The spec of every Job of this ScheduledJob; with due time and name where the operator makes it.
 
-    One that is gated is made suspended, and released by the operator; a backfill waits for nothing.
+    One that is gated is made suspended, and released by the operator; a backfill waits for nothing but room.
 
     Raises template.TemplateError.
     """
@@ -175,7 +175,7 @@ def job_spec(
             run_name=run_name,
         ),
     }
-    if is_gated(spec) and trigger is not Trigger.BACKFILL:
+    if gated.waits(spec, trigger):
         rendered["suspend"] = True
     if spec.timeout_seconds is not None:
         rendered["activeDeadlineSeconds"] = spec.timeout_seconds

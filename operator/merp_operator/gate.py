@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from merp_crds.reasons import Reason, Trigger, Verdict
+from merp_crds.reasons import ConditionReason, Reason, Trigger, Verdict
 from merp_crds.scheduledjob import Accounted, Dependency, DependencyPolicy, OnTimeout, Opened, Require
 from merp_crds.zones import find_zone
 from merp_operator import waits, windows
@@ -66,8 +66,8 @@ class Look:
     """What was found at the gate of one job.
 
     `waiting` says for each run that waits what it waits for; `opened` is what its status is to list; `troubles` are the
-    upstreams that will not run by themselves; `accounted` is since when dependencies are newly met, for a job that
-    has no schedule.
+    upstreams that will not run by themselves, `pool_trouble` is why no run can ever have room; `accounted` is since
+    when dependencies are newly met, for a job that has no schedule.
     """
 
     waiting: Mapping[str, str] = field(default_factory=dict)
@@ -75,6 +75,7 @@ class Look:
     troubles: tuple[str, ...] = ()
     accounted: Accounted | None = None
     look_again: datetime | None = None
+    pool_trouble: tuple[ConditionReason, str] | None = None
 
 
 def answers(

@@ -24,7 +24,9 @@ from merp_operator.gated import is_gated
 from merp_operator.newlymet import DependencyRun
 from merp_operator.observe import Observed, Run
 from merp_operator.picture import Pictures
+from merp_operator.pools import Pools, Room
 from merp_operator.upstreams import Upstream
+from merp_operator.watch import Key
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +34,9 @@ _log = logging.getLogger(__name__)
 class Gates:
     """The gates of one ScheduledJob after the other. Errors are the client's."""
 
-    def __init__(self, *, cluster: Cluster, pictures: Pictures, expectations: Expectations) -> None:
+    def __init__(self, *, cluster: Cluster, pictures: Pictures, expectations: Expectations, pools: Pools) -> None:
         self._cluster = cluster
+        self._pools = pools
         self._pictures = pictures
         self._expectations = expectations
 
@@ -45,6 +48,7 @@ class Gates:
         spec = observed.spec
         # What was made to wait goes on also where the job waits for nothing any more.
         if spec is None or not (is_gated(spec) or any(run.job["spec"].get("suspend") for run in observed.unfinished)):
+            self._pools.leave((observed.namespace, observed.name))
             return Look()
         before = status.read(observed.status)
         zone = desired.zone(spec, defaults)
@@ -54,10 +58,16 @@ class Gates:
         troubles = gate.troubles(spec.depends_on, seen)
         found = Look(opened=tuple(listed), troubles=troubles, accounted=before.accounted)
         if suspended:
+            if spec.pool is not None:
+                self._pools.nothing(observed, spec)
             return found
-        waiting, again = await self._runs(observed, spec, zone, seen, listed, now)
+        waiting, again, room = await self._runs(observed, spec, zone, seen, listed, now)
         accounted = await self._newly_met(observed, spec, defaults, before, seen, listed, now)
-        return Look(waiting, found.opened, found.troubles, accounted, again)
+        return Look(waiting, found.opened, found.troubles, accounted, again, room.trouble)
+
+    def forget(self, key: Key) -> None:
+        """A ScheduledJob that is gone."""
+        self._pools.leave(key)
 
     def _upstream(self, observed: Observed, name: str, zone: str, now: datetime) -> Upstream:
         found = self._pictures.cached((observed.namespace, name))
@@ -72,8 +82,11 @@ class Gates:
         seen: Mapping[str, Upstream],
         listed: list[Opened],
         now: datetime,
-    ) -> tuple[dict[str, str], datetime | None]:
-        """Each run that waits: released, ended, or told what it waits for. And when the first has waited too long."""
+    ) -> tuple[dict[str, str], datetime | None, Room]:
+        """Each run that waits: released, ended, or told what it waits for.
+
+        And when the first has waited too long, and what the pool says.
+        """
         jobs = {run.name: run for run in observed.runs}
         turns = overlap.decide(overlap.read(observed), spec.concurrency_policy, spec.max_queued)
         for end in turns.ends:
@@ -91,7 +104,7 @@ class Gates:
             )
             for entry in turns.goes_on
         ]
-        again = []
+        again, ready = [], []
         for answer in gate.answers(mine, spec.depends_on, spec.dependency_policy, zone, seen, listed, now):
             if isinstance(answer, Hold):
                 waiting[answer.run] = answer.sentence
@@ -103,11 +116,25 @@ class Gates:
                     await self._end(jobs[end.run], end.verdict, end.reason, end.sentence, now)
                 waiting[answer.run] = f"waiting for {', '.join(turns.replacing)} to end, which it replaces"
             else:
+                ready.append(answer)
+        room = self._room(observed, spec, [jobs[answer.run] for answer in ready])
+        for answer in ready:
+            if answer.run in room.waiting:
+                waiting[answer.run] = room.waiting[answer.run]
+            else:
                 await self._release(jobs[answer.run], answer)
-        return waiting, min(again, default=None)
+        return waiting, min(again, default=None), room
+
+    def _room(self, observed: Observed, spec: ScheduledJobSpec, runs: list[Run]) -> Room:
+        """What waits for nothing but room: with whom it is to wait on."""
+        if spec.pool is not None:
+            return self._pools.ask(observed, spec, runs)
+        self._pools.leave((observed.namespace, observed.name))
+        return Room()
 
     async def _release(self, run: Run, answer: Open) -> None:
         await self._cluster.release(run.job, opened.annotation(answer.opened_by) if answer.opened_by else None)
+        self._pools.released(run)
         by = ", ".join(name for _, name in answer.opened_by)
         _log.info("released run %s%s", run.name, f" by {by}" if by else "")
 

@@ -19,7 +19,7 @@ from merp_operator.watch import Own, Watch
 _WATCH_SECONDS: Final = 300
 _CONNECT_SECONDS: Final = 10.0
 _REQUEST_SECONDS: Final = 30.0
-# Three watches and the lists that go before them.
+# Four watches and the lists that go before them.
 _CONNECTIONS: Final = 10
 
 
@@ -73,6 +73,10 @@ def registry(watch: Watch, configuration: Configuration) -> kopf.OperatorRegistr
     @kopf.on.event(names.GROUP, names.VERSION, names.JOB_RUNS, registry=handlers)
     async def job_run(event: kopf.RawEvent, **_: Any) -> None:
         _take(watch.job_runs, event)
+
+    @kopf.on.event(names.GROUP, names.VERSION, names.JOB_POOLS, registry=handlers)
+    async def job_pool(event: kopf.RawEvent, **_: Any) -> None:
+        _take(watch.job_pools, event)
 
     @kopf.on.event(names.GROUP, names.VERSION, names.BUSINESS_CALENDARS, registry=handlers)
     async def business_calendar(event: kopf.RawEvent, **_: Any) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 
 from merp_crds import names
-from merp_crds.reasons import Reason, Verdict
+from merp_crds.reasons import Reason, Trigger, Verdict
 from merp_crds.scheduledjob import ConcurrencyPolicy
 from merp_operator import requests
 from merp_operator.observe import Observed, Run
@@ -101,7 +101,10 @@ def _unit(run: Run, asked: bool) -> Unit:
         released=not run.job["spec"].get("suspend"),
         ended=run.ended,
         ending=written is not None,
-        allowed=asked or annotations.get(names.ANNOTATION_CONCURRENCY) == ConcurrencyPolicy.ALLOW.value,
+        # A backfill has a policy of its own: maxActive.
+        allowed=asked
+        or run.trigger is Trigger.BACKFILL
+        or annotations.get(names.ANNOTATION_CONCURRENCY) == ConcurrencyPolicy.ALLOW.value,
         passed=_reason(written) in _BY_OVERLAP,
     )
 

@@ -24,6 +24,7 @@ from merp_operator.expectations import Expectations
 from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
 from merp_operator.picture import Pictures
+from merp_operator.pools import Pools
 from merp_operator.reconcile import Reconciler
 from merp_operator.recorder import Recorder
 from merp_operator.settings import OperatorSettings
@@ -34,6 +35,8 @@ from merp_records.engine import create_engine
 
 # Reconciles wait for the API server most of the time; two dozen keep one core busy.
 _WORKERS: Final = 24
+# A pool whose status is slow to write must not hold up the others.
+_POOL_WORKERS: Final = 4
 # The kubelet gives a pod 30 s to end.
 _FLUSH_SECONDS: Final = 10.0
 # Records are kept by the day.
@@ -57,8 +60,9 @@ class Process:
         self._watch = Watch(
             self._client,
             namespace=settings.merp_watch_namespace or None,
-            changed=lambda namespace, name: self._queue.add((namespace, name)),
+            changed=self._changed,
             vanished=self._job_vanished,
+            pool_changed=lambda namespace, name: self._pools.changed(namespace, name),
         )
         now, cluster = self._client.clock.now, Cluster(self._client)
         expectations = Expectations(time.monotonic)
@@ -72,6 +76,14 @@ class Process:
             now=now,
         )
         self._clock = Clock(now=now, due=starter.due, start=starter.start, started=self._queue.add)
+        self._pools = Pools(
+            cluster=cluster,
+            watch=self._watch,
+            look=self._queue.add,
+            look_later=self._queue.add_after,
+            now=now,
+            clock=time.monotonic,
+        )
         self._calendar_statuses = CalendarStatuses(cluster=cluster, watch=self._watch, now=now)
         self._reconciler = Reconciler(
             cluster=cluster,
@@ -82,7 +94,7 @@ class Process:
             job_runs=JobRuns(
                 cluster=cluster, watch=self._watch, recorder=self._recorder, expectations=expectations, clock=now
             ),
-            gates=Gates(cluster=cluster, pictures=pictures, expectations=expectations),
+            gates=Gates(cluster=cluster, pictures=pictures, expectations=expectations, pools=self._pools),
             defaults=self._defaults,
             now=now,
             plan=self._clock.plan,
@@ -159,6 +171,8 @@ class Process:
             group.create_task(self._close_what_is_gone())
             group.create_task(self._clock.run())
             group.create_task(self._calendar_statuses.run())
+            for _ in range(_POOL_WORKERS):
+                group.create_task(self._pools.run())
             for _ in range(_WORKERS):
                 group.create_task(self._work())
 
@@ -214,6 +228,10 @@ class Process:
         present = {item["metadata"]["uid"] for item in self._watch.scheduled_jobs.all()}
         for job_id in await self._recorder.known_jobs(served) - present:
             self._recorder.job_deleted(job_id, datetime.now(UTC))
+
+    def _changed(self, namespace: str, name: str) -> None:
+        self._queue.add((namespace, name))
+        self._pools.job_changed(namespace, name)
 
     def _job_vanished(self, job: dict[str, object], pods: list[dict[str, object]]) -> None:
         self._reconciler.job_vanished(job, pods)

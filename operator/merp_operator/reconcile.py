@@ -341,6 +341,7 @@ class Reconciler:
         await self._tell_vanished(key)
         self._vanished.pop(key, None)
         await self._job_runs.without_job(key)
+        self._gates.forget(key)
         uid = self._uids.get(key)
         if uid is not None and not self._watch.jobs_of(*key):
             # The row is needed until the last of its Jobs is told of.

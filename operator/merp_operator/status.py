@@ -256,18 +256,17 @@ def _on_schedule(
 ) -> list[_Wanted]:
     """Whether what is due is started; nothing for a job that nothing makes due."""
     kind, timetable = ConditionType.ON_SCHEDULE, observed.timetable
-    if timetable is None and problem is None and told.gate.troubles:
-        return [_troubled(told.gate.troubles)]
+    troubled = _troubled(told.gate)
     if timetable is None:
-        return []
+        return [troubled] if troubled is not None and problem is None else []
     if problem is not None:
         return [(kind, "Unknown", problem.reason.value, "the definition is not good")]
     if pause.in_force(observed, now) is not None:
         return [(kind, "Unknown", ConditionReason.PAUSED.value, "nothing becomes due while it is paused")]
     if told.refused:
         return [(kind, "False", ConditionReason.CANNOT_START.value, told.refused)]
-    if told.gate.troubles:
-        return [_troubled(told.gate.troubles)]
+    if troubled is not None:
+        return [troubled]
     unknown = timetable.unknown_from
     if (
         next_run_time is not None
@@ -288,9 +287,15 @@ def _on_schedule(
     return [(kind, "True", ConditionReason.ON_SCHEDULE.value, "what is due is started")]
 
 
-def _troubled(troubles: tuple[str, ...]) -> _Wanted:
-    text = f"dependsOn: {'; '.join(troubles)}"
-    return ConditionType.ON_SCHEDULE, "False", ConditionReason.UPSTREAM_CANNOT_RUN.value, text
+def _troubled(gate: Look) -> _Wanted | None:
+    """What holds up runs at the gate that does not go away by itself."""
+    if gate.troubles:
+        text = f"dependsOn: {'; '.join(gate.troubles)}"
+        return ConditionType.ON_SCHEDULE, "False", ConditionReason.UPSTREAM_CANNOT_RUN.value, text
+    if gate.pool_trouble is not None:
+        reason, text = gate.pool_trouble
+        return ConditionType.ON_SCHEDULE, "False", reason.value, text
+    return None
 
 
 def _ready(problem: Problem | None) -> _Wanted:

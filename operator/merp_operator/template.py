@@ -16,7 +16,7 @@ _TASK_VOLUME: Final = "merp-task"
 # The kubelet keeps 4096 bytes of a container's message, and 12 KiB of all containers of a pod together.
 _MESSAGE_BYTES: Final = 4096
 _POD_MESSAGE_BYTES: Final = 12_288
-_PRIORITY_CLASSES: Final = {Priority.HIGH: "merp-high", Priority.LOW: "merp-low"}
+PRIORITY_CLASSES: Final = {Priority.HIGH: "merp-high", Priority.LOW: "merp-low"}
 # How the entries of a pod's lists are told apart when one list is merged over another.
 _MERGE_KEYS: Final = {
     "containers": "name",
@@ -89,7 +89,7 @@ def _pod_spec(spec: ScheduledJobSpec, template: Template, image: str, environmen
         "containers": [_container(spec, template, image, environment)],
         "volumes": [_task_volume(), *template.volumes],
     }
-    priority_class = spec.priority_class_name or _PRIORITY_CLASSES.get(spec.priority)
+    priority_class = spec.priority_class_name or PRIORITY_CLASSES.get(spec.priority)
     optional = {
         "serviceAccountName": template.service_account_name,
         "imagePullSecrets": template.image_pull_secrets,

@@ -20,7 +20,7 @@ Key = tuple[str, str]
 _SELECTOR: Final = f"{names.LABEL_MANAGED}=true"
 # A deletion that kopf's watch missed is noticed after this long at the latest.
 RESYNC_SECONDS: Final = 300.0
-_NO_CALENDARS: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+_UNKNOWN: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +40,10 @@ class Own:
     def all(self) -> list[Json]:
         """Every object."""
         return list(self._objects.values())
+
+    def of(self, namespace: str) -> list[Json]:
+        """Every object of a namespace."""
+        return [item for (space, _), item in self._objects.items() if space == namespace]
 
     def put(self, item: Json) -> None:
         """An object as it is now; an older version than the one known is ignored."""
@@ -74,7 +78,7 @@ class Watch:
     """The whole picture, and who is told of its changes.
 
     `changed(namespace, name)` names the ScheduledJob that something happened to; `vanished(job, pods)` tells of a Job
-    that is gone, with the pods it had.
+    that is gone, with the pods it had; `pool_changed(namespace, name)` names a JobPool.
     """
 
     def __init__(
@@ -84,16 +88,23 @@ class Watch:
         namespace: str | None,
         changed: Callable[[str, str], None],
         vanished: Callable[[Json, list[Json]], None],
+        pool_changed: Callable[[str, str], None],
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._changed = changed
         self._vanished = vanished
+        self._pool_changed = pool_changed
         self.scheduled_jobs = Own(paths.SCHEDULED_JOB, self._scheduled_job_changed)
         # By upstream, the jobs that wait for it; and for each job what it waits for.
         self._dependents: defaultdict[Key, set[str]] = defaultdict(set)
         self._upstreams: dict[Key, frozenset[str]] = {}
         self.job_runs = Own(paths.JOB_RUN, self._job_run_changed)
+        # By pool, the jobs whose runs take room of it; and for each job the pool.
+        self._members: defaultdict[Key, set[str]] = defaultdict(set)
+        self._pool_of: dict[Key, str] = {}
+        self._pool_generations: dict[Key, int] = {}
+        self.job_pools = Own(paths.JOB_POOL, self._job_pool_changed)
         self.calendars = Own(paths.BUSINESS_CALENDAR, self._calendar_changed)
         # Set by every change of a calendar; whoever waits for it clears it.
         self.calendar_changed = asyncio.Event()
@@ -138,16 +149,16 @@ class Watch:
     async def resync(self) -> None:
         """List our own kinds once, however long the server takes to be there."""
         # Calendars first: a job that names one is not to be found without it.
-        for own in (self.calendars, self.scheduled_jobs, self.job_runs):
+        for own in (self.calendars, self.job_pools, self.scheduled_jobs, self.job_runs):
             delay = 0.5
             while True:
                 try:
                     own.replace(await self._list(own.resource))
                     break
                 except (ApiError, Unreachable) as error:
-                    if own is self.calendars and getattr(error, "status", None) in _NO_CALENDARS:
-                        # An older installation's definitions or rights: jobs that name a calendar say so.
-                        _log.warning("calendars cannot be read: %s", error)
+                    if own in (self.calendars, self.job_pools) and getattr(error, "status", None) in _UNKNOWN:
+                        # An older installation's definitions or rights: jobs that name one say so.
+                        _log.warning("%s cannot be read: %s", own.resource.plural, error)
                         break
                     _log.warning("list of %s: %s; next try in %.0f s", own.resource.plural, error, delay)
                     await asyncio.sleep(delay)
@@ -181,9 +192,14 @@ class Watch:
         """What each job of a namespace waits for, by name."""
         return {name: tuple(sorted(found)) for (space, name), found in self._upstreams.items() if space == namespace}
 
+    def members_of(self, namespace: str, pool: str) -> tuple[str, ...]:
+        """The ScheduledJobs whose runs take room of a pool, by name."""
+        return tuple(sorted(self._members.get((namespace, pool), ())))
+
     def _scheduled_job_changed(self, item: Json) -> None:
         namespace, name = key = _key(item)
         present = self.scheduled_jobs.get(*key)
+        self._join(key, ((present or {}).get("spec") or {}).get("pool") or {})
         entries = [] if present is None else (present.get("spec") or {}).get("dependsOn") or []
         wanted = frozenset(str(entry.get("name")) for entry in entries)
         before = self._upstreams.get(key, frozenset())
@@ -206,6 +222,35 @@ class Watch:
         for dependent in self._dependents.get(key, ()):
             self._changed(key[0], dependent)
         self._changed(*key)
+
+    def _join(self, key: Key, wanted: Json) -> None:
+        """A job takes room of that pool, and of no other."""
+        namespace, name = key
+        before, after = self._pool_of.get(key, ""), str(wanted.get("name") or "")
+        if before == after:
+            return
+        if before:
+            self._members[namespace, before].discard(name)
+        if after:
+            self._members[namespace, after].add(name)
+            self._pool_of[key] = after
+        else:
+            del self._pool_of[key]
+
+    def _job_pool_changed(self, item: Json) -> None:
+        """Its status changes with every run; what its jobs say of it only with what it is."""
+        namespace, name = key = _key(item)
+        present = self.job_pools.get(*key)
+        generation = 0 if present is None else present["metadata"].get("generation", 0)
+        self._pool_changed(namespace, name)
+        if self._pool_generations.get(key, 0) == generation:
+            return
+        if generation:
+            self._pool_generations[key] = generation
+        else:
+            del self._pool_generations[key]
+        for member in self.members_of(namespace, name):
+            self._changed(namespace, member)
 
     def _calendar_changed(self, item: Json) -> None:
         """Every ScheduledJob that names it has other due times now."""

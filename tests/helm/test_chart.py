@@ -364,6 +364,7 @@ class TestLifecycle:
                 (),
                 {
                     "CustomResourceDefinition/businesscalendars.scheduler.merp.io",
+                    "CustomResourceDefinition/jobpools.scheduler.merp.io",
                     "CustomResourceDefinition/jobruns.scheduler.merp.io",
                     "CustomResourceDefinition/scheduledjobs.scheduler.merp.io",
                     "PersistentVolumeClaim/merp-scheduler-records",

@@ -11,6 +11,7 @@ pytestmark = pytest.mark.cluster
 KEPT = [
     "crd/scheduledjobs.scheduler.merp.io",
     "crd/jobruns.scheduler.merp.io",
+    "crd/jobpools.scheduler.merp.io",
     "crd/businesscalendars.scheduler.merp.io",
     "priorityclass/merp-high",
 ]

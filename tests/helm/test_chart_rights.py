@@ -14,6 +14,7 @@ SCHEDULER = "scheduler.merp.io"
 CALLS = [
     ("kopf, Watch.resync", SCHEDULER, "scheduledjobs", "list watch"),
     ("kopf, Watch.resync", SCHEDULER, "jobruns", "list watch"),
+    ("kopf, Watch.resync", SCHEDULER, "jobpools", "list watch"),
     ("Watch.cron_jobs", "batch", "cronjobs", "list watch"),
     ("Watch.jobs", "batch", "jobs", "list watch"),
     ("Watch.pods", "", "pods", "list watch"),
@@ -36,6 +37,7 @@ CALLS = [
     ("Cluster.delete_job_run", SCHEDULER, "jobruns", "delete"),
     ("Cluster.write_status", SCHEDULER, "scheduledjobs/status", "patch"),
     ("Cluster.write_status", SCHEDULER, "jobruns/status", "patch"),
+    ("Cluster.write_status", SCHEDULER, "jobpools/status", "patch"),
     ("Cluster.create_event", "", "events", "create"),
     ("Cluster.warnings_of", "", "events", "list"),
 ]
@@ -140,6 +142,7 @@ class TestUsers:
                 [
                     ("", SCHEDULER, "scheduledjobs", "get list watch"),
                     ("", SCHEDULER, "jobruns", "get list watch"),
+                    ("", SCHEDULER, "jobpools", "get list watch"),
                     ("", SCHEDULER, "businesscalendars", "get list watch"),
                 ],
                 {"view", "edit", "admin"},
@@ -149,6 +152,7 @@ class TestUsers:
                 "edit",
                 [
                     ("", SCHEDULER, "scheduledjobs", "create update patch delete deletecollection"),
+                    ("", SCHEDULER, "jobpools", "create update patch delete deletecollection"),
                     ("", SCHEDULER, "jobruns", "create delete deletecollection"),
                     ("", "", "serviceaccounts", "use"),
                 ],

@@ -164,6 +164,17 @@ def job_run(name: str = "once", **spec: Any) -> Json:
     }
 
 
+def job_pool(name: str = "nightly", slots: int = 5, *, status: Json | None = None) -> Json:
+    """A JobPool of so many slots."""
+    body: Json = {
+        "apiVersion": names.API_VERSION,
+        "kind": "JobPool",
+        "metadata": {"name": name, "namespace": "ns", "uid": f"uid-{name}", "generation": 1, "resourceVersion": "60"},
+        "spec": {"slots": slots},
+    }
+    return body | ({} if status is None else {"status": status})
+
+
 def cron_job(body: Json, *, active: list[str] | None = None) -> Json:
     """The CronJob as the API server shows what was applied."""
     shown: Json = json.loads(json.dumps(body))

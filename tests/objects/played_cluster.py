@@ -13,6 +13,7 @@ from typing import Any
 
 from merp_crds import names
 from merp_crds.common import rfc3339
+from merp_kube import paths
 from merp_kube.client import ApiError
 from merp_kube.paths import Resource
 from merp_operator.watch import Key
@@ -38,6 +39,7 @@ class PlayedCluster:
         self.scheduled_jobs: dict[Key, Json] = {}
         self.jobs: dict[Key, Json] = {}
         self.cron_jobs: dict[Key, Json] = {}
+        self.job_pools: dict[Key, Json] = {}
         self.reads: list[str] = []
         # What was written, and the name of the object.
         self.writes: list[tuple[str, str]] = []
@@ -173,8 +175,8 @@ class PlayedCluster:
 
     async def write_status(self, resource: Resource, item: Json, status: Json) -> Json:
         self._write("write_status", item)
-        found = self._unchanged(self.scheduled_jobs, item)
-        return self.put(self.scheduled_jobs, found | {"status": status})
+        kind = self.job_pools if resource is paths.JOB_POOL else self.scheduled_jobs
+        return self.put(kind, self._unchanged(kind, item) | {"status": status})
 
     async def create_event(self, event: Json) -> None:
         self._write("create_event", event | {"metadata": event["metadata"] | {"name": event["reason"]}})

@@ -25,6 +25,7 @@ from merp_operator.expectations import Expectations
 from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
 from merp_operator.picture import Pictures
+from merp_operator.pools import Pools
 from merp_operator.reconcile import Reconciler
 from merp_operator.recorder import Recorder
 from merp_operator.starter import Starter
@@ -117,6 +118,7 @@ class World:
             namespace=None,
             changed=lambda *_: None,
             vanished=lambda job, pods: self.reconciler.job_vanished(job, pods),
+            pool_changed=lambda *_: None,
         )
         self.expectations = Expectations(lambda: self.seconds)
         self.pictures = Pictures(self.watch, self.expectations, lambda: DEFAULTS)
@@ -125,7 +127,20 @@ class World:
         job_runs = JobRuns(**parts, recorder=recorder, expectations=self.expectations, clock=lambda: self.now)
         parts |= {"pictures": self.pictures, "defaults": lambda: DEFAULTS, "now": lambda: self.now}
         self.starter = Starter(**parts, expectations=self.expectations)
-        gates = Gates(cluster=cast(Cluster, self.cluster), pictures=self.pictures, expectations=self.expectations)
+        pools = Pools(
+            cluster=cast(Cluster, self.cluster),
+            watch=self.watch,
+            look=lambda _: None,
+            look_later=lambda *_: None,
+            now=lambda: self.now,
+            clock=lambda: self.seconds,
+        )
+        gates = Gates(
+            cluster=cast(Cluster, self.cluster),
+            pictures=self.pictures,
+            expectations=self.expectations,
+            pools=pools,
+        )
         parts |= {"recorder": recorder, "starter": self.starter, "job_runs": job_runs, "gates": gates}
         self.reconciler = Reconciler(**parts, plan=lambda _, moment: self.planned.append(moment))
         self.show()

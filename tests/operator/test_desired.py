@@ -176,9 +176,9 @@ def test_retries(retry: Json | None, limit: int, codes: list[int] | None) -> Non
             id="C34-restart-policy",
         ),
         pytest.param(
-            scheduled_job(pool={"name": "nightly"}),
-            (ConditionReason.NOT_SUPPORTED, "pool: this version cannot carry it out yet: leave it out"),
-            id="pool",
+            scheduled_job(connections=["warehouse"]),
+            (ConditionReason.NOT_SUPPORTED, "connections: this version cannot carry it out yet: leave it out"),
+            id="connections",
         ),
         pytest.param(
             scheduled_job("history"),

@@ -1,0 +1,300 @@
+"""What the operator does for JobPools: gives room to runs by compare-and-swap on the pool's status, and tells places.
+
+A run is let go by its own job's look, which asks here whether it has room. So room is given before a run goes, and an
+operator that is killed in between finds in the pool's status whom it has promised room.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from typing import Final
+
+from merp_crds import names
+from merp_crds.jobpool import LISTED_WAITING, Admitted, JobPoolStatus
+from merp_crds.reasons import ConditionReason
+from merp_crds.scheduledjob import ScheduledJobSpec
+from merp_kube import paths
+from merp_kube.client import ApiError, Unreachable
+from merp_operator import metrics, pool
+from merp_operator.cluster import Cluster
+from merp_operator.observe import Json, Observed, Run, condition
+from merp_operator.pool import Candidate, Decision
+from merp_operator.watch import Key, Watch
+from merp_operator.workqueue import WorkQueue
+
+# Who waits is for people to read; who has room is written at once.
+_STATUS_SECONDS: Final = 1.0
+# What its job says of a place may be that old.
+_PLACES_SECONDS: Final = 2.0
+# A job that cannot be looked at, for whatever reason, holds up the turns of all others no longer than this.
+_UNSEEN_SECONDS: Final = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the last look at a job found: who would go on, and which of its waiting Jobs it has seen."""
+
+    pool: str
+    candidates: tuple[Candidate, ...]
+    seen: frozenset[str]
+
+
+@dataclass(slots=True)
+class Turns:
+    """What is known of one pool beside its status."""
+
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    written_at: float = float("-inf")
+    # Since when a job of it has runs that nobody has looked at, and whether that was told.
+    unseen_since: float | None = None
+    unseen_told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a job's look is told of its pool: what each run waits for that has no room, and why none ever will."""
+
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    trouble: tuple[ConditionReason, str] | None = None
+
+
+class Pools:
+    """All JobPools.
+
+    `look` and `look_later` (seconds) ask for a look at a ScheduledJob; `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        watch: Watch,
+        look: Callable[[Key], None],
+        look_later: Callable[[Key, float], None],
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+    ) -> None:
+        self._cluster = cluster
+        self._watch = watch
+        self._look = look
+        self._look_later = look_later
+        self._now = now
+        self._clock = clock
+        self._queue: WorkQueue[Key] = WorkQueue(clock)
+        self._asked: dict[Key, Asked] = {}
+        self._turns: defaultdict[Key, Turns] = defaultdict(Turns)
+        # Let go by this process, until the watch shows it.
+        self._released: set[str] = set()
+
+    def ask(self, observed: Observed, spec: ScheduledJobSpec, runs: Iterable[Run]) -> Room:
+        """Ask for room for the runs of a job that could go on. Those that do not wait have it."""
+        assert spec.pool is not None, "only jobs of a pool ask for room"
+        wanted, name = list(runs), spec.pool.name
+        candidates = tuple(
+            Candidate(run.name, run.uid, observed.name, pool.priority(run.job, spec), run.due_time, spec.pool.slots)
+            for run in wanted
+        )
+        self._note(observed, name, candidates)
+        body = self._watch.job_pools.get(observed.namespace, name)
+        found = None if body is None else pool.read_spec(body)
+        slots = None if found is None else found.slots
+        trouble = pool.trouble(name, slots, spec.pool.slots)
+        if body is None or slots is None:
+            told = f"waiting for pool {name}, which does not exist"
+            return Room(waiting={run.name: told for run in wanted}, trouble=trouble)
+        admitted = {entry.uid for entry in pool.read_status(body).admitted}
+        known = self._turns.get((observed.namespace, name))
+        places = {} if known is None else known.places
+        waiting = {
+            run.name: pool.sentence(name, slots, spec.pool.slots, places.get(run.uid))
+            for run in wanted
+            if run.uid not in admitted
+        }
+        return Room(waiting, trouble)
+
+    def nothing(self, observed: Observed, spec: ScheduledJobSpec) -> None:
+        """A job of a pool whose definition is not good: what waits goes on waiting, and takes no turn."""
+        assert spec.pool is not None, "only jobs of a pool ask for room"
+        self._note(observed, spec.pool.name, ())
+
+    def released(self, run: Run) -> None:
+        """A run was let go: it takes room from now on, though the watch may not show it yet."""
+        self._released.add(run.uid)
+
+    def leave(self, key: Key) -> None:
+        """A job takes room of no pool, or is gone."""
+        before = self._asked.pop(key, None)
+        if before is not None:
+            self.changed(key[0], before.pool)
+
+    def job_changed(self, namespace: str, name: str) -> None:
+        """Something happened to a job or its runs: the pools that have to do with it are looked at."""
+        for body in self._watch.job_pools.of(namespace):
+            entries = (body.get("status") or {}).get("admitted") or []
+            if any(entry.get("scheduledJob") == name for entry in entries):
+                self.changed(namespace, body["metadata"]["name"])
+
+    def changed(self, namespace: str, name: str) -> None:
+        """Something happened to a pool."""
+        self._queue.add((namespace, name))
+
+    async def run(self) -> None:
+        """Give room, until cancelled."""
+        while True:
+            key = await self._queue.get()
+            try:
+                delay = await self.look(key)
+            except (ApiError, Unreachable) as error:
+                self._failed(key, error)
+            except Exception:  # noqa: BLE001  (the reason is on the next line)
+                # A bug that one pool meets must not stop all others: it is told in full, and tried again.
+                _log.exception("look at pool %s/%s failed", *key)
+                self._queue.failed(key)
+            else:
+                self._queue.done(key)
+                if delay is not None:
+                    self._queue.add_after(key, delay)
+
+    async def look(self, key: Key) -> float | None:
+        """Give the room that is free. Returns the seconds after which to look again, or None."""
+        body = self._watch.job_pools.get(*key)
+        spec = None if body is None or body["metadata"].get("deletionTimestamp") else pool.read_spec(body)
+        if body is None or spec is None:
+            if self._turns.pop(key, None) is not None:
+                metrics.POOL_USED.remove(*key)
+                metrics.POOL_WAITING.remove(*key)
+            return None
+        turns = self._turns[key]
+        wait = self._wait_for_looks(key, turns)
+        if wait is not None:
+            return wait
+        before = pool.read_status(body)
+        decision = pool.decide(spec.slots, before.admitted, self._taking(key, before), self._candidates(key))
+        return await self._report(key, body, before, decision, turns)
+
+    def _note(self, observed: Observed, name: str, candidates: tuple[Candidate, ...]) -> None:
+        key = (observed.namespace, observed.name)
+        before = self._asked.get(key)
+        seen = frozenset(run.uid for run in observed.runs if _waits(run.job))
+        asked = Asked(name, candidates, seen)
+        if before == asked:
+            return
+        self._asked[key] = asked
+        self.changed(observed.namespace, name)
+        if before is not None and before.pool != name:
+            self.changed(observed.namespace, before.pool)
+
+    def _wait_for_looks(self, key: Key, turns: Turns) -> float | None:
+        """Whoever is of a higher priority may just have come: no turn is given before all that wait were looked at."""
+        unseen = [name for name in self._watch.members_of(*key) if self._is_unseen((key[0], name), key[1])]
+        if not unseen:
+            turns.unseen_since, turns.unseen_told = None, False
+            return None
+        now = self._clock()
+        if turns.unseen_since is None:
+            turns.unseen_since = now
+        left = turns.unseen_since + _UNSEEN_SECONDS - now
+        if left > 0:
+            return left
+        if not turns.unseen_told:
+            _log.warning("pool %s/%s gives turns without %s, which could not be looked at", *key, ", ".join(unseen))
+            turns.unseen_told = True
+        return None
+
+    def _is_unseen(self, member: Key, name: str) -> bool:
+        asked = self._asked.get(member)
+        seen = asked.seen if asked is not None and asked.pool == name else frozenset()
+        return any(_waits(job) and job["metadata"]["uid"] not in seen for job, _ in self._watch.jobs_of(*member))
+
+    def _candidates(self, key: Key) -> list[Candidate]:
+        namespace, name = key
+        members = (self._asked.get((namespace, member)) for member in self._watch.members_of(namespace, name))
+        return [entry for asked in members if asked is not None and asked.pool == name for entry in asked.candidates]
+
+    def _taking(self, key: Key, before: JobPoolStatus) -> dict[str, Admitted]:
+        """The unfinished runs that were let go: those with room, and those of its jobs that have none anywhere."""
+        namespace, name = key
+        found = {entry.uid: entry for entry in before.admitted if self._takes_room(namespace, entry)}
+        elsewhere = {
+            entry.uid
+            for other in self._watch.job_pools.of(namespace)
+            if other["metadata"]["name"] != name
+            for entry in pool.read_status(other).admitted
+        }
+        for member in self._watch.members_of(namespace, name):
+            scheduled_job = self._watch.scheduled_jobs.get(namespace, member)
+            asked = ((scheduled_job or {}).get("spec") or {})["pool"].get("slots", 1)
+            for job, _ in self._watch.jobs_of(namespace, member):
+                uid = job["metadata"]["uid"]
+                # One that was ended before it had room takes none.
+                ended = names.ANNOTATION_ENDED in (job["metadata"].get("annotations") or {})
+                if uid not in found and uid not in elsewhere and not ended and self._runs(job):
+                    run = job["metadata"]["name"]
+                    found[uid] = Admitted(run=run, uid=uid, scheduled_job=member, slots=asked)
+        return found
+
+    def _takes_room(self, namespace: str, entry: Admitted) -> bool:
+        job = self._watch.jobs.get(namespace, entry.run)
+        return job is not None and job["metadata"]["uid"] == entry.uid and self._runs(job)
+
+    def _runs(self, job: Json) -> bool:
+        """Whether a Job was let go and has not ended."""
+        uid = job["metadata"]["uid"]
+        if _finished(job):
+            self._released.discard(uid)
+            return False
+        if not job["spec"].get("suspend"):
+            self._released.discard(uid)
+            return True
+        return uid in self._released
+
+    async def _report(
+        self, key: Key, body: Json, before: JobPoolStatus, decision: Decision, turns: Turns
+    ) -> float | None:
+        wanted = pool.status(body, decision, self._now())
+        wait = None
+        if wanted != (body.get("status") or {}):
+            urgent = list(decision.admitted) != before.admitted
+            wait = None if urgent else turns.written_at + _STATUS_SECONDS - self._clock()
+            if wait is None or wait <= 0:
+                item = await self._cluster.write_status(paths.JOB_POOL, body, wanted)
+                wait, turns.written_at = None, self._clock()
+                self._watch.job_pools.put(item)
+        metrics.POOL_USED.labels(*key).set(decision.used)
+        metrics.POOL_WAITING.labels(*key).set(len(decision.waiting))
+        self._tell(key, before, decision, turns)
+        return wait
+
+    def _tell(self, key: Key, before: JobPoolStatus, decision: Decision, turns: Turns) -> None:
+        """Who has room now is looked at at once; those at the head of the queue learn their place."""
+        namespace, _ = key
+        had = {entry.uid for entry in before.admitted}
+        for entry in decision.admitted:
+            if entry.uid not in had:
+                self._look((namespace, entry.scheduled_job))
+        total = len(decision.waiting)
+        places = {entry.uid: (place, total) for place, entry in enumerate(decision.waiting, start=1)}
+        for waits in decision.waiting[:LISTED_WAITING]:
+            if turns.places.get(waits.uid) != places[waits.uid]:
+                self._look_later((namespace, waits.scheduled_job), _PLACES_SECONDS)
+        turns.places = places
+
+    def _failed(self, key: Key, error: ApiError | Unreachable) -> None:
+        delay = self._queue.failed(key, getattr(error, "retry_after", None))
+        # A conflict is the answer to having read too early; the newer version is on its way.
+        conflict = isinstance(error, ApiError) and error.status == HTTPStatus.CONFLICT
+        level = logging.DEBUG if conflict else logging.WARNING
+        _log.log(level, "look at pool %s/%s: %s; next try in %.1f s", *key, error, delay)
+
+
+def _finished(job: Json) -> bool:
+    return condition(job, "Complete") is not None or condition(job, "Failed") is not None
+
+
+def _waits(job: Json) -> bool:
+    return bool(job["spec"].get("suspend")) and not _finished(job)
