@@ -14,6 +14,7 @@ Found = TypeVar("Found")
 _ROOTS = {
     "scheduledjobs": "/apis/scheduler.merp.io/v1",
     "jobruns": "/apis/scheduler.merp.io/v1",
+    "jobpools": "/apis/scheduler.merp.io/v1",
     "jobs": "/apis/batch/v1",
     "cronjobs": "/apis/batch/v1",
     "deployments": "/apis/apps/v1",

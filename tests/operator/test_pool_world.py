@@ -358,3 +358,20 @@ async def test_a_job_that_leaves_its_pool_waits_for_it_no_more() -> None:
     await world.settle()
     assert second in {job["metadata"]["name"] for job in world.running()}
     assert [entry["scheduledJob"] for entry in world.status["admitted"]] == ["a"]
+
+
+async def test_a_run_that_was_let_go_keeps_its_room_though_no_watch_shows_it() -> None:
+    world = World(1, {"a": 1, "b": 1})
+    first = world.comes("a")
+    world.show()
+    chosen = random.Random(0)
+    while not world.running():
+        await world.one_look(chosen)
+        world.watch.job_pools.put(copy.deepcopy(world.cluster.job_pools[POOL]))
+    # What opened its gate holds no longer, and the watch still shows it as waiting.
+    observed = world.pictures.cached(("ns", "a"))
+    assert observed is not None
+    assert observed.spec is not None
+    assert world.pools.ask(observed, observed.spec, []).waiting == {}
+    await world.pools.look(POOL)
+    assert [entry["run"] for entry in world.status["admitted"]] == [first]
