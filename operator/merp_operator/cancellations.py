@@ -8,7 +8,7 @@ from merp_kube.client import ApiError, Unreachable
 from merp_operator import backfill, cancel, desired, events, requests
 from merp_operator.cancel import Cancellation
 from merp_operator.cluster import Cluster
-from merp_operator.observe import Observed, Request, condition
+from merp_operator.observe import Observed, Request, is_finished
 from merp_operator.watch import Watch
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Cancellations:
             job = await self._cluster.job(observed.namespace, name)
         if job is None or not desired.is_ours(job, observed):
             return False
-        if condition(job, "Complete") is not None or condition(job, "Failed") is not None:
+        if is_finished(job):
             return False
         if names.ANNOTATION_ENDED not in (job["metadata"].get("annotations") or {}):
             await self._cluster.end_run(job, cancellation.ending(now))

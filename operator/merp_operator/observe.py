@@ -35,7 +35,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether the Job says that it ended."""
-        return condition(self.job, "Complete") is not None or condition(self.job, "Failed") is not None
+        return is_finished(self.job)
 
     @property
     def began(self) -> datetime:
@@ -176,6 +176,11 @@ def condition(item: Json, kind: str) -> Json | None:
         if entry["type"] == kind and entry["status"] == "True":
             return dict(entry)
     return None
+
+
+def is_finished(job: Json) -> bool:
+    """Whether a Job says that it ended."""
+    return condition(job, "Complete") is not None or condition(job, "Failed") is not None
 
 
 def _belongs(job: Json, uid: str) -> bool:

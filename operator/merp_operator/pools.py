@@ -20,7 +20,7 @@ from merp_kube import paths
 from merp_kube.client import ApiError, Unreachable
 from merp_operator import metrics, pool
 from merp_operator.cluster import Cluster
-from merp_operator.observe import Json, Observed, Run, condition
+from merp_operator.observe import Json, Observed, Run, is_finished
 from merp_operator.pool import Candidate, Decision
 from merp_operator.watch import Key, Watch
 from merp_operator.workqueue import WorkQueue
@@ -245,7 +245,7 @@ class Pools:
     def _runs(self, job: Json) -> bool:
         """Whether a Job was let go and has not ended."""
         uid = job["metadata"]["uid"]
-        if _finished(job):
+        if is_finished(job):
             self._released.discard(uid)
             return False
         if not job["spec"].get("suspend"):
@@ -292,9 +292,5 @@ class Pools:
         _log.log(level, "look at pool %s/%s: %s; next try in %.1f s", *key, error, delay)
 
 
-def _finished(job: Json) -> bool:
-    return condition(job, "Complete") is not None or condition(job, "Failed") is not None
-
-
 def _waits(job: Json) -> bool:
-    return bool(job["spec"].get("suspend")) and not _finished(job)
+    return bool(job["spec"].get("suspend")) and not is_finished(job)

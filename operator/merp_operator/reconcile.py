@@ -35,6 +35,7 @@ from merp_operator.definition import Problem
 from merp_operator.desired import Defaults
 from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
+from merp_operator.looks import Looks
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
 from merp_operator.overdue_runs import OverdueRuns
@@ -48,6 +49,8 @@ from merp_records.rows import ExecutionRecord, JobRecord
 
 # At most one status a second for each object: a job with many runs changes more often than anybody reads.
 _STATUS_SECONDS: Final = 1.0
+# A Job whose end a dependent has not seen is kept so much longer: that look is on its way.
+_HELD_SECONDS: Final = 1.0
 # A look at the very moment might still be before it.
 _MARGIN_SECONDS: Final = 0.1
 _AFTER_THE_CLOCK: Final = timedelta(seconds=1)
@@ -93,6 +96,7 @@ class Reconciler:
         self._plan = plan
         self._cron_jobs = CronJobs(cluster, self._committed)
         self._overdue_runs = OverdueRuns(cluster)
+        self._looks = Looks()
         # The UID last seen under each name: another one means that the ScheduledJob was made anew.
         self._uids: dict[Key, str] = {}
         self._former: dict[Key, str] = {}
@@ -112,6 +116,7 @@ class Reconciler:
         owner = observe.owner_name(job)
         if owner is not None:
             run = observe.read_run(owner, job, pods)
+            self._looks.forget_run(run.uid)
             self._vanished[metadata["namespace"], owner][run.uid] = run
 
     async def reconcile(self, key: Key) -> float | None:
@@ -124,6 +129,7 @@ class Reconciler:
             await self._gone(key)
             return None
         self._made_anew(key, body["metadata"]["uid"])
+        number = self._begin(key)
         defaults, now = self._defaults(), self._now()
         observed = await self._observe(key, body)
         observed, problem, error = await self._cron_jobs.apply(observed, defaults, now)
@@ -150,6 +156,7 @@ class Reconciler:
         later = await self._clean_up(observed, now)
         if error is not None:
             raise error
+        self._looks.done(key, number)
         moments = [gate.look_again, overdue, *self._moments(observed, decision, wanted)]
         return _earliest(wait, again, later, *(_until(moment, now) for moment in moments))
 
@@ -310,10 +317,15 @@ class Reconciler:
         if observed.spec is None:
             return None
         committed = frozenset(run.name for run in observed.runs if self._committed(observed, run))
-        # What a backfill has not counted yet stays.
+        # What a backfill has not counted yet stays, and what a dependent has not seen.
         committed -= backfill.held(observed)
+        unseen = self._unseen(observed)
         accounted = status.read(observed.status).accounted
+        held = False
         for run in desired.removable(observed, observed.spec, committed, accounted, now):
+            if run.name in unseen:
+                held = True
+                continue
             await self._cluster.delete_job(observed.namespace, run.name, run.uid)
             _log.info("deleted recorded Job %s/%s", observed.namespace, run.name)
         await self._job_runs.clean_up(observed, now)
@@ -322,7 +334,22 @@ class Reconciler:
             for run in observed.runs
             if run.finished and now < run.due_time + desired.CLEANUP_AGE
         ]
-        return min(ages, default=None)
+        return min([*ages, *([_HELD_SECONDS] if held else [])], default=None)
+
+    def _begin(self, key: Key) -> int:
+        """The look's number. It sees the ends of all runs of this job and of those that it waits for."""
+        number, (namespace, name) = self._looks.begin(), key
+        for seen in (name, *self._watch.upstreams_of(namespace, name)):
+            for job, _ in self._watch.jobs_of(namespace, seen):
+                if observe.is_finished(job):
+                    self._looks.ended(job["metadata"]["uid"], number)
+        return number
+
+    def _unseen(self, observed: Observed) -> frozenset[str]:
+        """The runs whose end a job that waits for this one has not seen."""
+        namespace = observed.namespace
+        dependents = [(namespace, name) for name in self._watch.dependents_of(namespace, observed.name)]
+        return frozenset(run.name for run in observed.runs if not self._looks.are_past(run.uid, dependents))
 
     def _committed(self, observed: Observed, run: Run) -> bool:
         return run.finished and self._recorder.is_committed(names.execution_id(observed.uid, run.name))
@@ -342,6 +369,7 @@ class Reconciler:
         self._vanished.pop(key, None)
         await self._job_runs.without_job(key)
         self._gates.forget(key)
+        self._looks.forget_job(key)
         uid = self._uids.get(key)
         if uid is not None and not self._watch.jobs_of(*key):
             # The row is needed until the last of its Jobs is told of.

@@ -188,6 +188,14 @@ class Watch:
             trim=_without_managed_fields,
         )
 
+    def dependents_of(self, namespace: str, name: str) -> tuple[str, ...]:
+        """The jobs that wait for that one, by name."""
+        return tuple(sorted(self._dependents.get((namespace, name), ())))
+
+    def upstreams_of(self, namespace: str, name: str) -> frozenset[str]:
+        """The jobs that that one waits for, by name."""
+        return self._upstreams.get((namespace, name), frozenset())
+
     def depends_on(self, namespace: str) -> dict[str, tuple[str, ...]]:
         """What each job of a namespace waits for, by name."""
         return {name: tuple(sorted(found)) for (space, name), found in self._upstreams.items() if space == namespace}

@@ -13,7 +13,7 @@ from object_watch import ObjectWatch
 from operator_process import OperatorProcess
 from pool_order import admissions, most_at_once
 
-from merp_cluster.api import ClusterError
+from merp_cluster.errors import ClusterError
 from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
 

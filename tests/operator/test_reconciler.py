@@ -4,6 +4,7 @@ import contextlib
 from datetime import timedelta
 
 import pytest
+from cluster_objects import scheduled_job
 from due_times import at
 from played_cluster import KEY, Json, Killed
 from played_operator import MINUTELY, World, hourly, minutely, run_at
@@ -236,6 +237,30 @@ async def test_what_fails_late_in_a_look_leaves_the_clock_planned() -> None:
         await world.look()
     assert len(world.cluster.written("delete_job")) == 1
     assert world.planned == [world.now]
+
+
+async def test_a_finished_job_is_kept_until_whoever_waits_for_it_has_seen_its_end() -> None:
+    schedule, history = {"intervalSeconds": 45}, {"successful": 0, "failed": 0}
+    world = World("11:00:10", created="11:00:05", schedule=schedule, history=history)
+    down = scheduled_job("down", schedule=None, suspend=True, dependsOn=[{"name": "j"}])
+    down["metadata"]["uid"] = "uid-down"
+    world.cluster.put(world.cluster.scheduled_jobs, down)
+    world.show()
+    await world.reconciler.reconcile(("ns", "down"))
+    await world.settle()
+    due = Timetable.of(Schedule(interval_seconds=45)).after(world.now)
+    assert due is not None
+    world.now = due
+    assert len(await world.clock()) == 1
+    world.finish_all()
+    world.show()
+    await world.settle()
+    world.now += timedelta(seconds=140)
+    assert await world.look() == 1.0
+    assert world.cluster.written("delete_job") == []
+    await world.reconciler.reconcile(("ns", "down"))
+    await world.look()
+    assert len(world.cluster.written("delete_job")) == 1
 
 
 # A process that ends between two writes.
