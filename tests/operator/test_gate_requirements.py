@@ -1,0 +1,82 @@
+"""All and Any: how many of its upstreams a run waits for."""
+
+from typing import Any
+
+import pytest
+from gate_answers import told, waiting
+from upstream_runs import up
+
+from merp_operator.gate import Waiting
+from merp_operator.upstreams import Upstream
+
+A: dict[str, Any] = {"name": "a"}
+B: dict[str, Any] = {"name": "b"}
+RUN = [waiting("02:10")]
+TWO = [waiting("04:10"), waiting("02:10")]
+ANY = {"require": "Any"}
+
+
+@pytest.mark.parametrize(
+    ("runs", "dependencies", "upstreams", "now", "more", "expected"),
+    [
+        pytest.param(
+            RUN,
+            [A, B],
+            [up("a", "02:00 success 02:05"), up("b", "02:00 - 02:03")],
+            "02:10",
+            {},
+            ["d@02:10 waiting for b of 2026-12-01 (running since 02:03) until 02:10"],
+            id="all-names-what-is-missing",
+        ),
+        pytest.param(
+            TWO,
+            [A, B],
+            [up("a", "02:00 success 02:05"), up("b", "02:00 success 02:03", "04:00 success 04:05")],
+            "04:10",
+            {},
+            [
+                "d@02:10 open by a@02:00, b@02:00",
+                "d@04:10 waiting for a (nothing makes it due) until 04:10",
+            ],
+            id="all-uses-one-of-each",
+        ),
+        pytest.param(
+            TWO,
+            [A, B],
+            [up("a", "02:00 success 02:05"), up("b", "02:30 success 02:33")],
+            "04:10",
+            {"policy": ANY},
+            ["d@02:10 open by a@02:00", "d@04:10 open by b@02:30"],
+            id="any-uses-one",
+        ),
+        pytest.param(
+            TWO,
+            [A, B],
+            [up("a", "02:00 success 02:05"), up("b", "02:00 success 02:33")],
+            "04:10",
+            {"policy": ANY},
+            [
+                "d@02:10 open by a@02:00",
+                "d@04:10 waiting for a (nothing makes it due) or b (nothing makes it due) until 04:10",
+            ],
+            id="any-uses-a-due-time-once",
+        ),
+    ],
+)
+def test_how_many_upstreams_are_enough(
+    runs: list[Waiting],
+    dependencies: list[dict[str, Any]],
+    upstreams: list[Upstream],
+    now: str,
+    more: dict[str, Any],
+    expected: list[str],
+) -> None:
+    assert told(runs, dependencies, upstreams, now, **more) == expected
+
+
+def test_many_upstreams_are_counted() -> None:
+    dependencies = [{"name": name} for name in "abcde"]
+    found = told(RUN, dependencies, [], "02:10")
+    assert found == [
+        "d@02:10 waiting for a: does not exist and b: does not exist and c: does not exist and 2 more until 02:10"
+    ]
