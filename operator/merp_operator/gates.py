@@ -98,11 +98,14 @@ class Gates:
             if request.spec and request.spec.run
             for name, _ in requests.made_by(observed, request)
         }
+        # These end in this very look, or in the next one if the operator is killed: their tasks must not begin.
+        cancelled = requests.cancelled(observed)
         mine = [
             gate.Waiting(
                 entry.run, jobs[entry.run].due_time, entry.since, jobs[entry.run].trigger, reruns.get(entry.run, "")
             )
             for entry in turns.goes_on
+            if entry.run not in cancelled
         ]
         again, ready = [], []
         for answer in gate.answers(mine, spec.depends_on, spec.dependency_policy, zone, seen, listed, now):

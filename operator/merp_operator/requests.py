@@ -140,6 +140,15 @@ def made_by(observed: Observed, request: Request) -> list[tuple[str, datetime]]:
     ]
 
 
+def cancelled(observed: Observed) -> frozenset[str]:
+    """The runs that are there and that somebody wants cancelled, by their own names or by those of their JobRuns."""
+    asked = cancel.asked(observed)
+    by_request = [
+        name for request in observed.requests if request.name in asked for name, _ in made_by(observed, request)
+    ]
+    return frozenset([*(run.name for run in observed.runs if run.name in asked), *by_request])
+
+
 def job_run_label(request: Request) -> str:
     """The value of the label by which the runs of a JobRun are found; its name, cut to what a label may be."""
     return request.name[:LABEL_LENGTH].rstrip("-_.")

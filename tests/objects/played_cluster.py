@@ -103,6 +103,9 @@ class PlayedCluster:
     async def cron_job(self, namespace: str, name: str) -> Json | None:
         return self._read("cron_job", self.cron_jobs.get((namespace, name)))
 
+    async def job_run(self, namespace: str, name: str) -> Json | None:
+        return self._read("job_run", None)
+
     async def jobs_of(self, namespace: str, uid: str) -> list[Json]:
         self._read("jobs_of", None)
         jobs = [job for (where, _), job in self.jobs.items() if where == namespace]
@@ -177,6 +180,13 @@ class PlayedCluster:
         self._write("write_status", item)
         kind = self.job_pools if resource is paths.JOB_POOL else self.scheduled_jobs
         return self.put(kind, self._unchanged(kind, item) | {"status": status})
+
+    async def remove_annotations(self, scheduled_job: Json, annotations: dict[str, str]) -> Json:
+        self._write("remove_annotations", scheduled_job)
+        item = copy.deepcopy(self._unchanged(self.scheduled_jobs, scheduled_job))
+        for name in annotations:
+            item["metadata"]["annotations"].pop(name, None)
+        return self.put(self.scheduled_jobs, item)
 
     async def create_event(self, event: Json) -> None:
         self._write("create_event", event | {"metadata": event["metadata"] | {"name": event["reason"]}})

@@ -45,6 +45,17 @@ async def test_what_waits_is_let_go_when_the_job_waits_for_nothing_any_more() ->
     assert world.cluster.jobs[KEY[0], run_at("12:00")]["spec"]["suspend"] is False
 
 
+async def test_what_is_cancelled_is_not_let_go_when_its_gate_opens() -> None:
+    world = await waiting()
+    run = run_at("12:00")
+    world.edit(dependsOn=[], annotations={f"{names.ANNOTATION_CANCEL_PREFIX}{run}": ""})
+    await world.settle()
+    assert (world.cluster.written("release"), world.cluster.written("end_run")) == ([], [run])
+    told = json.loads(world.cluster.jobs[KEY[0], run]["metadata"]["annotations"][names.ANNOTATION_ENDED])
+    assert (told["verdict"], told["reason"]) == ("cancelled", "CancelledByUser")
+    assert world.cluster.scheduled_jobs[KEY]["metadata"]["annotations"] == {}
+
+
 async def test_a_wait_that_is_too_long_ends_as_the_policy_says() -> None:
     world = World(
         "11:59",
