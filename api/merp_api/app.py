@@ -9,9 +9,11 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from merp_api import openapi, problems, refusals
+from merp_api.cancellations import Cancellations
 from merp_api.catch_ups import CatchUps
 from merp_api.cluster import Cluster
 from merp_api.deps import Services
+from merp_api.executions import Executions
 from merp_api.identity import Identities
 from merp_api.jobs import Jobs
 from merp_api.middleware import Authentication, RequestLog
@@ -51,7 +53,9 @@ def create_app(
     records = Records(engine)
     job_service = Jobs(cluster, JobRules(catalogue, settings.merp_default_time_zone))
     pauses = Pauses(cluster, job_service, CatchUps(cluster, job_service), pause_seconds=pause_seconds)
-    runs = Runs(cluster, identities, records, job_service)
+    lookup = Executions(cluster, identities, records)
+    runs = Runs(cluster, identities, records, job_service, lookup)
+    cancellations = Cancellations(cluster, lookup, job_service)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -73,7 +77,9 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    app.state.services = Services(settings, cluster, identities, records, job_service, pauses, runs)
+    app.state.services = Services(
+        settings, cluster, identities, records, job_service, pauses, lookup, runs, cancellations
+    )
     problems.install(app)
     refusals.install(app)
     # Executions first: /jobs/history must not be taken for a job.

@@ -17,8 +17,8 @@ _ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews
 _WRITE: Final = {"fieldManager": FIELD_MANAGER_API, "fieldValidation": "Strict"}
 # Seconds. A probe of the kubelet waits for one.
 _PROBE_SECONDS: Final = 0.8
-# Pages of requests looked through for an execution that is not recorded yet.
-_RUN_PAGES: Final = 10
+# Pages of live objects looked through for an execution that is not recorded yet.
+_PAGES: Final = 10
 
 
 class Cluster:
@@ -136,11 +136,18 @@ class Cluster:
         """One JobRun."""
         return await self._client.call("GET", JOB_RUN.at(namespace, name), token=token)
 
-    async def runs(self, token: str, namespace: str) -> AsyncGenerator[Json]:
+    def runs(self, token: str, namespace: str) -> AsyncGenerator[Json]:
         """The JobRuns of a namespace, at most five thousand of them. Close it with aclosing."""
+        return self._items(token, JOB_RUN.of(namespace))
+
+    def every_job(self, token: str, namespace: str) -> AsyncGenerator[Json]:
+        """The ScheduledJobs of a namespace, at most five thousand of them. Close it with aclosing."""
+        return self._items(token, SCHEDULED_JOB.of(namespace))
+
+    async def _items(self, token: str, path: str) -> AsyncGenerator[Json]:
         query = {"limit": str(PAGE_SIZE)}
-        for _ in range(_RUN_PAGES):
-            page: dict[str, Any] = await self._client.call("GET", JOB_RUN.of(namespace), token=token, query=query)
+        for _ in range(_PAGES):
+            page: dict[str, Any] = await self._client.call("GET", path, token=token, query=query)
             for item in page.get("items") or []:
                 yield item
             after = (page.get("metadata") or {}).get("continue")

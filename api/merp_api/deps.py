@@ -8,7 +8,9 @@ from fastapi import Depends, Header, Path, Request
 
 from merp_api import problems
 from merp_api.bodies import read_json
+from merp_api.cancellations import Cancellations
 from merp_api.cluster import Cluster
+from merp_api.executions import Executions
 from merp_api.identity import Caller, Identities
 from merp_api.jobs import Jobs
 from merp_api.pauses import Pauses
@@ -32,7 +34,9 @@ class Services:
     records: Records
     jobs: Jobs
     pauses: Pauses
+    executions: Executions
     runs: Runs
+    cancellations: Cancellations
 
 
 def _services(request: Request) -> Services:

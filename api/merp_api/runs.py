@@ -1,7 +1,7 @@
-"""Runs by hand, and what is known of executions: from the records, and until they have it from the request."""
+"""Runs that clients ask for, by hand or once more, and the history of all runs."""
 
 import secrets
-from contextlib import aclosing
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -9,28 +9,31 @@ from sqlalchemy import Connection
 
 from merp_api import problems, rules, translate
 from merp_api.cluster import Cluster
+from merp_api.executions import Executions, is_finished, job_names, latest
 from merp_api.identity import Caller, Identities
 from merp_api.jobs import Jobs, bad_cursor, body_time, check_repeat, fingerprint, keyed_digest
 from merp_api.problems import FieldError, Problem
 from merp_api.records import Records
-from merp_api.schemas import ALL_NAMESPACES, ExecutionBody, ExecutionView, HistoryQuery, OneHistoryQuery
+from merp_api.schemas import ALL_NAMESPACES, ExecutionBody, ExecutionView, HistoryQuery, OneHistoryQuery, RetryBody
 from merp_api.translate import Json
-from merp_api.views import execution_view, invalid, owner_uid, run_execution_id, run_view, unfinished_run
+from merp_api.views import display_name, execution_view, invalid, run_view, unfinished_run
 from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_IDEMPOTENCY
 from merp_crds.scheduledjob import ConcurrencyPolicy
 from merp_kube.client import ApiError
 from merp_records import queries
-from merp_records.queries import Execution
 
 
 class Runs:
     """Executions: asked for with the caller's own rights, read from the records where these allow it."""
 
-    def __init__(self, cluster: Cluster, identities: Identities, records: Records, jobs: Jobs) -> None:
+    def __init__(
+        self, cluster: Cluster, identities: Identities, records: Records, jobs: Jobs, executions: Executions
+    ) -> None:
         self._cluster = cluster
         self._identities = identities
         self._records = records
         self._jobs = jobs
+        self._executions = executions
 
     async def execute(self, caller: Caller, namespace: str, name: str, data: Any, key: str | None) -> ExecutionView:
         """Ask for a run now. It has an id before it has a pod; with an Idempotency-Key a repeat finds the first."""
@@ -40,9 +43,6 @@ class Runs:
             raise problems.validation([too_large])
         job = await self._cluster.job(caller.token, namespace, name)
         due_time = body_due_time(body, job, self._jobs.default_zone)
-        annotations = {ANNOTATION_CREATED_BY: caller.user}
-        if key is not None:
-            annotations[ANNOTATION_IDEMPOTENCY] = fingerprint(caller.user, key, data)
         run = translate.new_run(
             _run_request_name(name, caller, key),
             job,
@@ -50,10 +50,52 @@ class Runs:
             kwargs=body.kwargs,
             due_time=due_time,
             policy=body.concurrency_policy,
-            annotations=annotations,
+            annotations=_annotations(caller, key, data),
         )
-        made = await self._create(caller, job, run, body)
-        return run_view(made, job["metadata"]["uid"], _display_name(job))
+
+        def refuse() -> None:
+            _refuse_parameters(job, body)
+            _refuse_pointless(job, body.concurrency_policy)
+
+        made = await self._create(caller, run, refuse)
+        return run_view(made, job["metadata"]["uid"], display_name(job))
+
+    async def retry(
+        self,
+        caller: Caller,
+        namespace: str | None,
+        default_namespace: str,
+        execution_id: str,
+        data: Any,
+        key: str | None,
+    ) -> ExecutionView:
+        """Ask for a finished run once more, for its due time and with its parameters; that is an execution of its own.
+
+        Raises Problem 404, and 409 where it has not ended, where its job was deleted or cannot be run, where a run of
+        that is unfinished and overlap forbidden, and for a record of many due times.
+        """
+        body = rules.read_body(RetryBody, data)
+        view = (await self._executions.find(caller, namespace, default_namespace, execution_id)).view
+        job = await self._executions.job_of(caller, view)
+        args, kwargs = _parameters(job, view)
+        run = translate.new_run(
+            _run_request_name(view.job_id, caller, None if key is None else f"{execution_id}/{key}"),
+            job,
+            args=args,
+            kwargs=kwargs,
+            # Given, because the operator may not know any more which run that was.
+            due_time=view.due_time,
+            policy=body.concurrency_policy,
+            annotations=_annotations(caller, key, {"retry": execution_id, "body": data}),
+            again=view.run_name,
+        )
+
+        def refuse() -> None:
+            _refuse_unfinished(latest(view, job))
+            _refuse_pointless(job, body.concurrency_policy)
+
+        made = await self._create(caller, run, refuse)
+        return run_view(made, job["metadata"]["uid"], display_name(job))
 
     async def history(
         self, caller: Caller, query: HistoryQuery, namespace: str
@@ -71,25 +113,8 @@ class Runs:
         job = await self._cluster.job(caller.token, namespace, name)
         return await self._page(query, allowed, job["metadata"]["uid"], None)
 
-    async def execution(
-        self, caller: Caller, namespace: str | None, default_namespace: str, execution_id: str
-    ) -> ExecutionView:
-        """One execution. Without a namespace it is looked for wherever the caller may see jobs.
-
-        Raises Problem 404.
-        """
-        if namespace is None and await self._identities.may_list(caller, None):
-            allowed = None
-        else:
-            allowed = await self._identities.readable(caller, namespace or default_namespace)
-        found = await self._records.read(lambda connection: _one(connection, execution_id, allowed))
-        view = found or await self._requested(caller, namespace or default_namespace, execution_id)
-        if view is None:
-            where = f" in namespace {namespace or default_namespace!r}" if allowed is not None else ""
-            raise Problem(problems.NOT_FOUND, f"there is no execution {execution_id!r}{where}")
-        return view
-
-    async def _create(self, caller: Caller, job: Json, run: Json, body: ExecutionBody) -> Json:
+    async def _create(self, caller: Caller, run: Json, refuse: Callable[[], None]) -> Json:
+        """The JobRun that is made, or was by the same request before; `refuse` raises where none is to be made."""
         metadata = run["metadata"]
         fingerprinted = metadata["annotations"].get(ANNOTATION_IDEMPOTENCY)
         if fingerprinted is not None:
@@ -98,7 +123,7 @@ class Runs:
             if earlier is not None:
                 check_repeat(earlier, fingerprinted)
                 return earlier
-        _refuse_pointless(job, body)
+        refuse()
         try:
             return await self._cluster.create_run(caller.token, run)
         except ApiError as error:
@@ -135,35 +160,10 @@ class Runs:
                 limit=query.limit,
                 cursor=query.cursor,
             )
-            named = _job_names(connection, page.items)
+            named = job_names(connection, page.items)
             return [execution_view(item, named[item.job_id]) for item in page.items], page.next_cursor
 
         return await self._records.read(read)
-
-    async def _requested(self, caller: Caller, namespace: str, execution_id: str) -> ExecutionView | None:
-        """The execution from the request for it: the operator records it a moment later."""
-        runs = self._cluster.runs(caller.token, namespace)
-        try:
-            async with aclosing(runs):
-                async for run in runs:
-                    uid = owner_uid(run)
-                    if uid is not None and run_execution_id(uid, run) == execution_id:
-                        return run_view(run, uid, await self._name_of(caller, run, uid))
-        except ApiError as error:
-            if error.status != 403:
-                raise
-        return None
-
-    async def _name_of(self, caller: Caller, run: Json, job_uid: str) -> str:
-        """The job's name for people, as far as the job is still there and the caller may read it."""
-        name = str(run["spec"]["scheduledJob"])
-        try:
-            job = await self._cluster.job(caller.token, run["metadata"]["namespace"], name)
-        except ApiError as error:
-            if error.status not in (403, 404):
-                raise
-            return name
-        return _display_name(job) if job["metadata"]["uid"] == job_uid else name
 
 
 def body_due_time(body: ExecutionBody, job: Json, default_zone: str) -> datetime | None:
@@ -171,17 +171,49 @@ def body_due_time(body: ExecutionBody, job: Json, default_zone: str) -> datetime
     return None if body.due_time is None else body_time("due_time", body.due_time, job, default_zone)
 
 
-def _refuse_pointless(job: Json, body: ExecutionBody) -> None:
-    """Say at once what the operator would only find out later."""
+def _annotations(caller: Caller, key: str | None, data: Any) -> Json:
+    """Who asks, and what makes a repeat of the request the same one."""
+    annotations = {ANNOTATION_CREATED_BY: caller.user}
+    if key is not None:
+        annotations[ANNOTATION_IDEMPOTENCY] = fingerprint(caller.user, key, data)
+    return annotations
+
+
+def _parameters(job: Json, view: ExecutionView) -> tuple[Any, Any]:
+    """args and kwargs of a run, where they are known and the job still calls the same function; else None."""
+    given, task = view.params or {}, job["spec"].get("task") or {}
+    # What was asked for by hand and is not recorded yet names no function: it is that of the job.
+    if not task or given.get("func", task["func"]) != task["func"]:
+        return None, None
+    return given.get("args"), given.get("kwargs")
+
+
+def _refuse_unfinished(view: ExecutionView) -> None:
+    if not is_finished(view):
+        raise Problem(problems.UNFINISHED, f"{view.run_name} is {view.status}: wait for its end, or cancel it first")
+    if view.count > 1:
+        raise Problem(
+            problems.TOO_MANY_DUE_TIMES,
+            f"this stands for {view.count} due times, and a retry is one run: ask for them with a JobRun that has a "
+            "backfill",
+        )
+
+
+def _refuse_parameters(job: Json, body: ExecutionBody) -> None:
     name = job["metadata"]["name"]
     if (body.args is not None or body.kwargs is not None) and not job["spec"].get("task"):
         fields = [field for field in ("args", "kwargs") if getattr(body, field) is not None]
         detail = f"{name} has no task to give it to"
         raise problems.validation([FieldError.in_body([field], "mismatch", detail) for field in fields])
+
+
+def _refuse_pointless(job: Json, asked: str | None) -> None:
+    """Say at once what the operator would only find out later; `asked` is the overlap policy of the request."""
+    name = job["metadata"]["name"]
     problem = invalid(job)
     if problem is not None:
         raise Problem(problems.INVALID_JOB, f"{name} cannot be run: {problem}")
-    policy = body.concurrency_policy or job["spec"].get("concurrencyPolicy") or ConcurrencyPolicy.FORBID
+    policy = asked or job["spec"].get("concurrencyPolicy") or ConcurrencyPolicy.FORBID
     unfinished = unfinished_run(job)
     if policy == ConcurrencyPolicy.FORBID and unfinished is not None:
         raise Problem(problems.OVERLAP, f"{unfinished} is not finished: wait for it, or send concurrency_policy Allow")
@@ -197,22 +229,3 @@ def _check_cursor(cursor: str) -> None:
         queries.decode_cursor(cursor)
     except ValueError as error:
         raise problems.validation([bad_cursor()]) from error
-
-
-def _one(connection: Connection, execution_id: str, namespaces: frozenset[str] | None) -> ExecutionView | None:
-    found = queries.execution(connection, execution_id, namespaces=namespaces)
-    return None if found is None else execution_view(found, _job_names(connection, (found,))[found.job_id])
-
-
-def _job_names(connection: Connection, executions: tuple[Execution, ...]) -> dict[str, str]:
-    """The name for people of each execution's job, by the job's UID."""
-    named: dict[str, str] = {}
-    for execution in executions:
-        if execution.job_id not in named:
-            job = queries.job(connection, execution.job_id, namespaces=None)
-            named[execution.job_id] = execution.job_name if job is None else job.name
-    return named
-
-
-def _display_name(job: Json) -> str:
-    return str(job["spec"].get("displayName") or job["metadata"]["name"])

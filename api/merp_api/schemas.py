@@ -215,6 +215,14 @@ class ExecutionBody(Body):
     ] = None
 
 
+class RetryBody(Body):
+    """A run once more. Everything else is as it was."""
+
+    concurrency_policy: Annotated[
+        Literal["Allow"] | None, Field(description="Allow: run beside an unfinished run.")
+    ] = None
+
+
 class PauseBody(Body):
     """Why and until when."""
 

@@ -97,14 +97,23 @@ def new_job(name: str, namespace: str, fields: Mapping[str, Any], annotations: M
 
 
 def new_run(
-    name: str, job: Json, *, args: Any, kwargs: Any, due_time: datetime | None, policy: str | None, annotations: Json
+    name: str,
+    job: Json,
+    *,
+    args: Any,
+    kwargs: Any,
+    due_time: datetime | None,
+    policy: str | None,
+    annotations: Json,
+    again: str | None = None,
 ) -> Json:
-    """A JobRun that asks for one run of a ScheduledJob, and goes when that goes."""
+    """A JobRun that asks for one run of a ScheduledJob, and goes when that goes. `again` is the run that it repeats."""
     spec: Json = {}
     _set(spec, "args", args)
     _set(spec, "kwargs", kwargs)
     _set(spec, "dueTime", None if due_time is None else rfc3339(due_time))
     _set(spec, "concurrencyPolicy", policy)
+    _set(spec, "run", again)
     return _run(name, job, spec, annotations)
 
 

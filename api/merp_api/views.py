@@ -8,8 +8,9 @@ from typing import Any, Final
 from merp_api.schemas import ExecutionView, JobStatus, JobView, PausedView
 from merp_api.translate import Json, contract
 from merp_crds.common import parse_rfc3339
+from merp_crds.jobrun import PENDING_REASONS
 from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_PAUSED, execution_id, run_name_for_request
-from merp_crds.reasons import ConditionReason, ConditionType, RunState, Trigger
+from merp_crds.reasons import ConditionReason, ConditionType, RunState, Trigger, Verdict
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Schedule
 from merp_crds.zones import find_zone
@@ -47,6 +48,11 @@ def job_view(job: Json, default_zone: str, now: datetime) -> JobView:
         suspended=bool((job.get("spec") or {}).get("suspend")),
         message=problem,
     )
+
+
+def display_name(job: Json) -> str:
+    """A job's name for people."""
+    return str(job["spec"].get("displayName") or job["metadata"]["name"])
 
 
 def job_zone(job: Json, default_zone: str) -> tzinfo:
@@ -143,7 +149,7 @@ def run_view(run: Json, job_uid: str, job_name: str) -> ExecutionView:
         namespace=metadata["namespace"],
         run_name=status.get("run") or _run_name(run),
         status=status.get("verdict") or ("failed" if refused else status.get("state") or RunState.WAITING.value),
-        trigger=Trigger.MANUAL.value,
+        trigger=(Trigger.RETRY if spec.get("run") else Trigger.MANUAL).value,
         reason=status.get("reason"),
         start_time=_time(status.get("startTime")),
         end_time=_time(status.get("endTime")),
@@ -151,6 +157,32 @@ def run_view(run: Json, job_uid: str, job_name: str) -> ExecutionView:
         error=status.get("message") or (refused or {}).get("message"),
         params=params or None,
         created_by=(metadata.get("annotations") or {}).get(ANNOTATION_CREATED_BY) or UNKNOWN_CREATOR,
+        recorded=False,
+    )
+
+
+def listed_view(job: Json, execution: str) -> ExecutionView | None:
+    """The execution of that id as the status of its job lists it; None if it does not."""
+    status, metadata = job.get("status") or {}, job["metadata"]
+    listed = [*(status.get("recent") or []), *(status.get("newest") or {}).values(), *(status.get("active") or [])]
+    entry = next((entry for entry in listed if execution_id(metadata["uid"], entry["run"]) == execution), None)
+    if entry is None:
+        return None
+    verdict = entry.get("verdict")
+    return ExecutionView(
+        id=execution,
+        job_id=metadata["name"],
+        job_uid=metadata["uid"],
+        job_name=display_name(job),
+        namespace=metadata["namespace"],
+        run_name=entry["run"],
+        status=verdict or entry["state"],
+        trigger=entry["trigger"],
+        reason=entry.get("reason"),
+        start_time=_time(entry.get("startTime") or entry.get("since")),
+        end_time=_time(entry.get("endTime")),
+        due_time=_time(entry.get("dueTime")),
+        error=None if verdict in (None, Verdict.SUCCESS) else entry.get("message"),
         recorded=False,
     )
 
@@ -236,7 +268,9 @@ def condition(job: Json, kind: ConditionType) -> Json | None:
 
 
 def _refuses(entry: Json) -> bool:
-    return entry.get("type") == "Accepted" and entry.get("status") == "False"
+    """Whether a request will never be a run; one that waits until there is a good definition may still be."""
+    told = entry.get("type") == "Accepted" and entry.get("status") == "False"
+    return told and entry.get("reason") not in PENDING_REASONS
 
 
 def pause_note(metadata: Json) -> PausedView | None:

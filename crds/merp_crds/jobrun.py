@@ -13,6 +13,10 @@ from merp_crds.scheduledjob import ConcurrencyPolicy, rule, rules
 MAX_PARALLEL: Final = 100
 # One request runs no more than this: six years of minutes are a mistake, not a wish.
 MAX_DUE_TIMES: Final = 1_000
+# Why a request waits that is answered once the cause is gone; any other condition Accepted that is False is final.
+UNKNOWN_JOB: Final = "UnknownScheduledJob"
+NOT_READY: Final = "NotReady"
+PENDING_REASONS: Final = frozenset({UNKNOWN_JOB, NOT_READY})
 
 
 class BackfillOnly(StrEnum):
@@ -69,7 +73,7 @@ class JobRunSpec(Model):
         Field(
             default=None,
             description="The moment that the run stands for, RFC 3339; also one to come, and it runs at once. "
-            "Default: its creation.",
+            "Default: that of `run`, else its creation.",
         ),
     ]
     run: Annotated[
@@ -77,7 +81,8 @@ class JobRunSpec(Model):
         Field(
             default=None,
             max_length=LABEL_LENGTH,
-            description="Name of an earlier run to run again, for its due time and with its parameters.",
+            description="Name of an earlier run to run again, for its due time and with its parameters. Of one that is "
+            "not known any more, give the dueTime too.",
         ),
     ]
     backfill: Annotated[Backfill | None, Field(default=None, description="Run a past range instead of one run.")]
@@ -90,8 +95,8 @@ class JobRunSpec(Model):
 JOB_RUN_RULES: Final = rules(
     rule("self == oldSelf", "a JobRun is not changed once it is made: create another"),
     rule(
-        "[has(self.dueTime), has(self.run), has(self.backfill)].filter(x, x).size() <= 1",
-        "at most one of dueTime, run and backfill",
+        "!has(self.backfill) || (!has(self.dueTime) && !has(self.run))",
+        "backfill goes with neither dueTime nor run",
     ),
     rule(
         "!has(self.backfill) || self.backfill.start < self.backfill.end",

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
-from merp_crds.jobrun import MAX_DUE_TIMES, Backfill, JobRunStatus
+from merp_crds.jobrun import MAX_DUE_TIMES, NOT_READY, Backfill, JobRunStatus
 from merp_crds.reasons import Reason, Verdict
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec
@@ -151,11 +151,11 @@ def begin(observed: Observed, spec: ScheduledJobSpec, request: Request, zone: st
         return Told(INVALID, f"backfill: {observed.name} has no schedule, so nothing was due: use dueTime")
     timetable = observed.timetable
     if timetable is None:
-        return Told(requests.NOT_READY, observed.schedule_problem)
+        return Told(NOT_READY, observed.schedule_problem)
     unknown = timetable.unknown_from
     if unknown is not None and asked.end.astimezone(find_zone(zone)).date() >= unknown:
         text = f"backfill.end: the job's calendar ends before {unknown}: end earlier, or extend the calendar"
-        return Told(requests.NOT_READY, text)
+        return Told(NOT_READY, text)
     planned = timetable.count(asked.start, asked.end)
     if planned > MAX_DUE_TIMES:
         text = f"backfill: the range holds {planned} due times, and at most {MAX_DUE_TIMES} are run by one request"

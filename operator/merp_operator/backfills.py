@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from merp_crds import names
-from merp_crds.jobrun import BackfillOnly
+from merp_crds.jobrun import NOT_READY, BackfillOnly
 from merp_crds.reasons import Reason, Verdict
 from merp_crds.scheduledjob import ScheduledJobSpec
 from merp_kube.client import ApiError
@@ -96,7 +96,7 @@ class Backfills:
         observed = look.observed
         if look.problem is not None or observed.spec is None:
             text = observed.problem if look.problem is None else look.problem.message
-            return Told(requests.NOT_READY, text)
+            return Told(NOT_READY, text)
         zone = desired.zone(observed.spec, look.defaults)
         return backfill.begin(observed, observed.spec, request, zone, look.now)
 
@@ -133,13 +133,13 @@ class Backfills:
         observed, spec = look.observed, look.observed.spec
         if look.problem is not None or spec is None:
             text = observed.problem if look.problem is None else look.problem.message
-            return progress, Waiting(requests.NOT_READY, text)
+            return progress, Waiting(NOT_READY, text)
         progress = backfill.recount(observed, spec, request, progress)
         timetable = observed.timetable
         if progress.stopped is not None:
             return progress, None
         if timetable is None:
-            return progress, Waiting(requests.NOT_READY, observed.schedule_problem)
+            return progress, Waiting(NOT_READY, observed.schedule_problem)
         own, unwritten = backfill.own_runs(observed, request, progress)
         # What is not counted yet takes room as well: the status lists no more than may run.
         busy = {*progress.active, *unwritten} | (unfinished & own)

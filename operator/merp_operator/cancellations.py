@@ -37,7 +37,7 @@ class Cancellations:
 
     async def _one(self, observed: Observed, cancellation: Cancellation, now: datetime) -> bool:
         """End what one annotation names. False if it has to be looked at again."""
-        request = next((entry for entry in observed.requests if entry.name == cancellation.name), None)
+        request = requests.meant_by(observed, cancellation.name)
         if request is None:
             live = await self._cluster.job_run(observed.namespace, cancellation.name)
             if live is not None and (live.get("spec") or {}).get("scheduledJob") == observed.name:

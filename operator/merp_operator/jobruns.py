@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from merp_crds.common import parse_rfc3339
+from merp_crds.jobrun import NOT_READY, UNKNOWN_JOB
 from merp_crds.names import execution_id
 from merp_crds.reasons import Reason, Verdict
-from merp_crds.scheduledjob import VerdictEntry
+from merp_crds.scheduledjob import Task, VerdictEntry
 from merp_kube import paths
 from merp_kube.client import ApiError
 from merp_operator import backfill, desired, jobrun_status, observe, records, requests, status
@@ -118,6 +119,7 @@ class JobRuns:
                     outcome=ending,
                     asked_by=records.created_by(request.body),
                     trigger=trigger,
+                    task=_task(observed, request),
                 )
                 self._recorder.submit(row, [refused])
         return entries
@@ -145,7 +147,7 @@ class JobRuns:
         waits = not requests.answered(request) and not (told.get("until") and requests.is_backfill(request))
         if problem is not None and waits:
             # It is answered once the definition is good; until then it says what it waits for.
-            await self.write(request, jobrun_status.refused(request, requests.NOT_READY, problem.message, now))
+            await self.write(request, jobrun_status.refused(request, NOT_READY, problem.message, now))
         if not told.get("run") or told.get("verdict"):
             return
         ending = outcomes.get(told["run"])
@@ -171,7 +173,7 @@ class JobRuns:
             progress = backfill.progress_of(request) if requests.is_backfill(request) else None
             if progress is None:
                 message = f"scheduledJob: there is no ScheduledJob {key[1]} in {key[0]}: create it, and this runs"
-                await self.write(request, jobrun_status.refused(request, requests.UNKNOWN_JOB, message, now))
+                await self.write(request, jobrun_status.refused(request, UNKNOWN_JOB, message, now))
             elif await self._cluster.scheduled_job(*key) is None:
                 await self.write(request, jobrun_status.of_backfill(request, backfill.orphaned(progress), None, now))
 
@@ -200,6 +202,13 @@ class JobRuns:
             requests=tuple(sorted(found, key=lambda request: (request.created, request.name))),
             expected=self._expectations.of(key, (run.name for run in observed.runs)),
         )
+
+
+def _task(observed: Observed, request: Request) -> Task | None:
+    """The task that a request's run would have been given, so that a rerun can be given the same."""
+    if observed.spec is None or request.spec is None:
+        return None
+    return requests.requested_task(observed, observed.spec, request.spec)
 
 
 def _deleted(request: Request, now: datetime) -> Outcome:

@@ -53,6 +53,8 @@ class _Ending:
     message: str
     # How the task's container had ended when somebody else ended the run.
     terminated: Json | None = None
+    # Whether the run was over when its container was. What is cancelled between two attempts is over later than that.
+    with_container: bool = True
 
 
 def judge(run: Run) -> Outcome:
@@ -70,7 +72,7 @@ def judge(run: Run) -> Outcome:
         reason=reason,
         message=message,
         start_time=started or created,
-        end_time=None if ending is None else _end_time(run, terminated),
+        end_time=None if ending is None else _end_time(run, terminated if ending.with_container else None),
         attempts=max(len(run.pods), status.get("failed", 0) + status.get("succeeded", 0)),
         exit_code=None if terminated is None or ending is None else terminated["exitCode"],
         result=result,
@@ -165,7 +167,7 @@ def _written_ending(job: Json) -> _Ending | None:
     told = message[:MESSAGE_LENGTH] if isinstance(message, str) and message else f"{verdict.value}{by}"
     terminated = entry.get("terminated")
     known = isinstance(terminated, dict) and isinstance(terminated.get("exitCode"), int)
-    return _Ending(verdict, reason, told, terminated if known else None)
+    return _Ending(verdict, reason, told, terminated if known else None, with_container=known)
 
 
 def _deadline(run: Run) -> _Ending:
@@ -175,18 +177,29 @@ def _deadline(run: Run) -> _Ending:
     if began is None or started is None:
         held = f": {attempt.held_up(run.pods[-1])[1]}" if run.pods else ""
         return _Ending(
-            Verdict.TIMEOUT, Reason.NEVER_STARTED, f"its {limit} s passed before the container had started{held}"
+            Verdict.TIMEOUT,
+            Reason.NEVER_STARTED,
+            f"its {limit} s passed before the container had started{held}",
+            with_container=False,
         )
     before = max(0, int((began - parse_rfc3339(started)).total_seconds()))
     return _Ending(
         Verdict.TIMEOUT,
         Reason.DEADLINE,
         f"not finished within {limit} s, {before} s of which passed before the container had started",
+        with_container=False,
     )
 
 
 def _open(run: Run) -> tuple[RunState, Reason | None, str]:
     """A run without a verdict: whether it works, and if not what holds it up."""
+    written = _written_ending(run.job)
+    state, reason, message = _progress(run)
+    # Its pod may need all of its grace period to go.
+    return (state, reason, message) if written is None else (state, None, f"being ended: {written.message}")
+
+
+def _progress(run: Run) -> tuple[RunState, Reason | None, str]:
     if run.job["spec"].get("suspend"):
         return RunState.WAITING, None, "waiting to be released"
     if not run.pods:

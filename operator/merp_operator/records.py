@@ -6,7 +6,7 @@ from datetime import datetime
 from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.reasons import ConditionType, Trigger
-from merp_crds.scheduledjob import Dependency, History, ScheduledJobSpec, Unrecorded, Window
+from merp_crds.scheduledjob import Dependency, History, ScheduledJobSpec, Task, Unrecorded, Window
 from merp_operator import desired
 from merp_operator.endings import explain
 from merp_operator.observe import Json, Observed, Run
@@ -84,8 +84,9 @@ def refused_record(
     outcome: Outcome,
     asked_by: str,
     trigger: Trigger = Trigger.MANUAL,
+    task: Task | None = None,
 ) -> ExecutionRecord:
-    """The row of a request that never became a run."""
+    """The row of a request that never became a run; `task` is what that would have been given."""
     return ExecutionRecord(
         job_id=observed.uid,
         namespace=observed.namespace,
@@ -99,6 +100,7 @@ def refused_record(
         reason=outcome.reason,
         reason_params={"message": outcome.message},
         error=outcome.error,
+        params=None if task is None else {"func": task.func, "args": task.args, "kwargs": task.kwargs},
         created_by=asked_by,
     )
 
@@ -118,6 +120,8 @@ def ending_record(observed: Observed, entry: Unrecorded) -> ExecutionRecord:
         start_time=entry.first,
         end_time=max(entry.at, entry.first),
         due_time=entry.first,
+        due_time_end=entry.last if entry.count > 1 else None,
+        count=entry.count,
         reason=entry.reason,
         reason_params=parameters,
         error=explain(entry),

@@ -1,25 +1,21 @@
 """What becomes of the JobRuns that ask for one run: a Job each, or a refusal with its reason. Pure."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
 from merp_crds import names
 from merp_crds.common import LABEL_LENGTH, parse_rfc3339, rfc3339
-from merp_crds.jobrun import JobRunSpec
+from merp_crds.jobrun import PENDING_REASONS, JobRunSpec
 from merp_crds.reasons import Reason, Trigger, Verdict
 from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec, Task
 from merp_operator import cancel, desired
 from merp_operator.desired import Defaults
 from merp_operator.observe import Json, Observed, Request
-
-# A request that was refused for one of these is answered anew when the cause is gone.
-UNKNOWN_JOB: Final = "UnknownScheduledJob"
-NOT_READY: Final = "NotReady"
-PENDING_REASONS: Final = frozenset({UNKNOWN_JOB, NOT_READY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +63,9 @@ def answers(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> l
     cancelled = cancel.asked(observed)
     given: list[Answer] = []
     for request in _open(observed):
-        if request.name in cancelled and not made_by(observed, request):
-            given.append(_withdrawn(observed, request, cancelled[request.name]))
+        cancellation = _cancellation_of(observed, request, cancelled)
+        if cancellation is not None:
+            given.append(_withdrawn(observed, request, cancellation))
             continue
         answer = _answer(observed, spec, defaults, request, unfinished)
         if isinstance(answer, Create):
@@ -81,11 +78,18 @@ def withdrawn(observed: Observed) -> list[Answer]:
     """Of the requests that cannot be answered yet, those that were cancelled meanwhile."""
     cancelled = cancel.asked(observed)
     return [
-        _withdrawn(observed, request, cancelled[request.name])
+        _withdrawn(observed, request, cancellation)
         for request in _open(observed)
-        # One whose Job an operator made and could not say so any more is ended as every other run.
-        if request.name in cancelled and not made_by(observed, request)
+        if (cancellation := _cancellation_of(observed, request, cancelled)) is not None
     ]
+
+
+def meant_by(observed: Observed, name: str) -> Request | None:
+    """The request that has this name, or asks for the one run that has it."""
+    for request in observed.requests:
+        if request.name == name:
+            return request
+    return next((entry for entry in observed.requests if _run_of(observed, entry) == name), None)
 
 
 def answered(request: Request) -> bool:
@@ -116,7 +120,7 @@ def identity(observed: Observed, request: Request) -> Identity | None:
     """The run that a request asks for; None where that is an earlier run which nobody knows any more."""
     status = request.body.get("status") or {}
     asked = None if request.spec is None else request.spec.due_time
-    if request.spec is not None and request.spec.run is not None:
+    if asked is None and request.spec is not None and request.spec.run is not None:
         # Once told it stays so: the earlier run may be forgotten in the meantime.
         known = status.get("dueTime")
         asked = parse_rfc3339(known) if known else _earlier_due_time(observed, request, request.spec.run)
@@ -161,20 +165,25 @@ def parameters_problem(observed: Observed, spec: ScheduledJobSpec, asked: JobRun
     return None
 
 
+def requested_task(observed: Observed, spec: ScheduledJobSpec, asked: JobRunSpec) -> Task | None:
+    """The task with the parameters that a request's run is given; None for an image without one."""
+    if spec.task is None:
+        return None
+    own = _earlier_task(observed, spec.task, asked.run) or spec.task
+    return Task(
+        func=spec.task.func,
+        args=own.args if asked.args is None else asked.args,
+        kwargs=own.kwargs if asked.kwargs is None else asked.kwargs,
+    )
+
+
 def requested_job(
     observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, request: Request, wanted: Identity
 ) -> Json:
     """The Job that a request becomes. Raises template.TemplateError."""
     asked = request.spec
     assert asked is not None, "unreadable requests were refused"
-    if spec.task is not None:
-        own = _earlier_task(observed, spec.task, asked.run) or spec.task
-        task = Task(
-            func=spec.task.func,
-            args=own.args if asked.args is None else asked.args,
-            kwargs=own.kwargs if asked.kwargs is None else asked.kwargs,
-        )
-        spec = spec.model_copy(update={"task": task})
+    spec = spec.model_copy(update={"task": requested_task(observed, spec, asked)})
     created_by = (request.body["metadata"].get("annotations") or {}).get(names.ANNOTATION_CREATED_BY, "unknown")
     annotations = {names.ANNOTATION_DUE_TIME: rfc3339(wanted.due_time), names.ANNOTATION_CREATED_BY: created_by}
     if asked.concurrency_policy is not None:
@@ -223,6 +232,21 @@ def _answer(
         message = f"{others[0]} is not finished, and overlap is forbidden"
         return Refuse(request, wanted.run_name, wanted.due_time, Reason.OVERLAP, message)
     return Create(request, requested_job(observed, spec, defaults, request, wanted))
+
+
+def _cancellation_of(
+    observed: Observed, request: Request, cancelled: Mapping[str, cancel.Cancellation]
+) -> cancel.Cancellation | None:
+    """What keeps a request from becoming a run."""
+    found = cancelled.get(request.name) or cancelled.get(_run_of(observed, request) or "")
+    # One whose Job an operator made and could not say so any more is ended as every other run.
+    return None if found is None or made_by(observed, request) else found
+
+
+def _run_of(observed: Observed, request: Request) -> str | None:
+    """The name of the run that a request asks for; a backfill asks for many."""
+    wanted = None if is_backfill(request) else identity(observed, request)
+    return None if wanted is None else wanted.run_name
 
 
 def _withdrawn(observed: Observed, request: Request, cancellation: cancel.Cancellation) -> Answer:

@@ -24,6 +24,8 @@ PATHS = [
     ("GET", "/api/v1/jobs/history"),
     ("GET", "/api/v1/jobs/j/history"),
     ("GET", "/api/v1/executions/00000000-0000-0000-0000-000000000000"),
+    ("POST", "/api/v1/executions/00000000-0000-0000-0000-000000000000/cancel"),
+    ("POST", "/api/v1/executions/00000000-0000-0000-0000-000000000000/retry"),
     ("GET", "/api/v1/openapi.json"),
     ("GET", "/docs"),
     ("GET", "/"),
@@ -80,6 +82,10 @@ async def test_the_description_of_the_api_needs_a_token_and_then_comes(gateway: 
     assert document["paths"]["/api/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"] == {
         "$ref": "#/components/schemas/JobBody"
     }
+    retry = document["paths"]["/api/v1/executions/{id}/retry"]["post"]
+    assert retry["requestBody"]["required"] is False
+    assert {"202", "404", "409"} <= retry["responses"].keys()
+    assert {"202", "404", "409"} <= document["paths"]["/api/v1/executions/{id}/cancel"]["post"]["responses"].keys()
     for operations in document["paths"].values():
         for operation in operations.values():
             assert "422" not in operation["responses"]

@@ -7,7 +7,7 @@ nothing passes by itself: a test sets `now`.
 import copy
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -171,6 +171,18 @@ class PlayedCluster:
         item["spec"] |= {"suspend": False, "activeDeadlineSeconds": 0}
         item["metadata"].setdefault("annotations", {})[names.ANNOTATION_ENDED] = json.dumps(ending)
         self.put(self.jobs, item)
+
+    async def job_run(self, namespace: str, name: str) -> Json | None:
+        return self._read("job_run", None)
+
+    async def remove_annotations(self, item: Json, annotations: Mapping[str, str]) -> Json:
+        self._write("remove_annotations", item)
+        found = copy.deepcopy(self._unchanged(self.scheduled_jobs, item))
+        present = found["metadata"]["annotations"]
+        found["metadata"]["annotations"] = {
+            name: value for name, value in present.items() if annotations.get(name) != value
+        }
+        return self.put(self.scheduled_jobs, found)
 
     async def delete_job(self, namespace: str, name: str, uid: str) -> None:
         self._write("delete_job", self.jobs[namespace, name])

@@ -9,6 +9,7 @@ from cluster_objects import CRON_UID, DUE, NOW, UID, complete, cron_job, failed,
 
 from merp_crds import names
 from merp_crds.catalogue import Catalogue
+from merp_crds.jobrun import UNKNOWN_JOB
 from merp_crds.reasons import ConditionReason, Reason
 from merp_crds.scheduledjob import Accounted
 from merp_operator import definition, desired, observe, requests
@@ -266,9 +267,7 @@ def test_an_answered_request_is_not_answered_again() -> None:
 
 
 def test_a_request_that_came_too_early_is_answered_when_its_job_is_there() -> None:
-    early = job_run() | {
-        "status": {"conditions": [{"type": "Accepted", "status": "False", "reason": requests.UNKNOWN_JOB}]}
-    }
+    early = job_run() | {"status": {"conditions": [{"type": "Accepted", "status": "False", "reason": UNKNOWN_JOB}]}}
     assert isinstance(answer_to(early), requests.Create)
 
 

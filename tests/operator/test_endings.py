@@ -3,12 +3,15 @@
 from datetime import datetime, timedelta
 
 import pytest
+from cluster_objects import scheduled_job
 from due_times import NOON
 
 from merp_crds.reasons import Reason, Verdict
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Schedule, Unrecorded
 from merp_operator.endings import explain, merged
+from merp_operator.observe import observe
+from merp_operator.records import ending_record
 
 MINUTELY = Timetable.of(Schedule(cron="* * * * *"))
 
@@ -83,3 +86,16 @@ def test_ranges_stay_as_they_are_when_nothing_is_added() -> None:
 )
 def test_in_words(entry: Unrecorded, expected: str) -> None:
     assert explain(entry) == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "count", "end"),
+    [
+        pytest.param(ending(1), 1, None, id="one"),
+        pytest.param(ending(1, 3, Reason.OUTAGE), 3, minute(3), id="a-range"),
+    ],
+)
+def test_a_record_says_how_many_due_times_it_stands_for(entry: Unrecorded, count: int, end: datetime | None) -> None:
+    row = ending_record(observe(scheduled_job(), None, [], []), entry)
+    assert (row.due_time, row.due_time_end, row.count) == (minute(1), end, count)
+    assert row.error == explain(entry)

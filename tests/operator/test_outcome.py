@@ -14,6 +14,9 @@ from merp_operator.outcome import Outcome, judge, vanished
 Json = dict[str, Any]
 
 
+CANCELLED = {names.ANNOTATION_ENDED: '{"verdict": "cancelled", "reason": "CancelledByUser", "by": "ann"}'}
+
+
 def outcome_of(the_job: Json, *pods: Json) -> Outcome:
     return judge(read_run("j", the_job, list(pods)))
 
@@ -168,13 +171,17 @@ def report(**content: Any) -> str:
         pytest.param(
             job(
                 status=failed("DeadlineExceeded"),
-                annotations={
-                    names.ANNOTATION_ENDED: '{"verdict": "cancelled", "reason": "CancelledByUser", "by": "ann"}'
-                },
+                annotations=CANCELLED,
             ),
             [],
             (Verdict.CANCELLED, Reason.CANCELLED_BY_USER, "cancelled by ann"),
             id="C37-ended-by-somebody",
+        ),
+        pytest.param(
+            job(annotations=CANCELLED),
+            [pod(running=True)],
+            (RunState.RUNNING, None, "being ended: cancelled by ann"),
+            id="C37-its-pod-is-not-gone-yet",
         ),
         pytest.param(
             job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 5}),
@@ -290,6 +297,40 @@ def test_c29_a_failed_job_has_an_end_though_it_has_no_completion_time() -> None:
     assert outcome.end_time is not None
     assert outcome.end_time.isoformat() == "2026-11-25T12:00:09+00:00"
     assert outcome.end_time > outcome.start_time
+
+
+@pytest.mark.parametrize(
+    ("the_job", "end"),
+    [
+        pytest.param(job(status=failed("BackoffLimitExceeded")), "12:00:09", id="failed-with-its-container"),
+        pytest.param(
+            job(status=failed("DeadlineExceeded"), annotations=CANCELLED),
+            "12:00:20",
+            id="C37-cancelled-after-an-attempt",
+        ),
+        pytest.param(
+            job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 20}),
+            "12:00:20",
+            id="C29-its-time-was-over-after-an-attempt",
+        ),
+        pytest.param(
+            job(
+                status=failed("DeadlineExceeded"),
+                annotations={
+                    names.ANNOTATION_ENDED: json.dumps(
+                        {"verdict": "success", "reason": "Completed", "terminated": {"exitCode": 0}}
+                    )
+                },
+            ),
+            "12:00:09",
+            id="ended-because-its-container-had",
+        ),
+    ],
+)
+def test_when_a_run_ended(the_job: Json, end: str) -> None:
+    outcome = outcome_of(the_job, pod(terminated={"exitCode": 1}))
+    assert outcome.end_time is not None
+    assert outcome.end_time.strftime("%H:%M:%S") == end
 
 
 def test_attempts_are_counted_and_told_each() -> None:

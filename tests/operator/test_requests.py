@@ -5,14 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from cluster_objects import NOW, UID, complete, job, job_run, scheduled_job
+from cluster_objects import NOW, UID, complete, failed, job, job_run, scheduled_job
 
 from merp_crds import names
 from merp_crds.common import rfc3339
 from merp_crds.reasons import Reason, Trigger, Verdict
+from merp_crds.scheduledjob import Task
 from merp_operator import cancel, jobrun_status, observe, records, requests
 from merp_operator.desired import Defaults
-from merp_operator.observe import Observed, Request
+from merp_operator.observe import Observed, Request, read_run
+from merp_operator.outcome import judge
 
 Json = dict[str, Any]
 DEFAULTS = Defaults(image="tasks:1", time_zone="UTC")
@@ -101,6 +103,23 @@ def test_a_rerun_of_what_nobody_knows_is_refused_with_the_remedy() -> None:
     assert answer.message == f"run: j has no run {TOO_OLD} that is still known: give its due time as dueTime"
 
 
+@pytest.mark.parametrize(
+    ("jobs", "args"),
+    [
+        pytest.param([], ["own"], id="nobody-knows-the-run"),
+        pytest.param([earlier({"func": "echo", "args": ["old"], "kwargs": {}})], ["old"], id="its-job-is-there"),
+    ],
+)
+def test_a_rerun_with_a_due_time_is_for_that_one(jobs: list[Json], args: list[str]) -> None:
+    body = scheduled_job(task={"func": "echo", "args": ["own"]})
+    request = job_run(run="j-29919600", dueTime="2026-11-19T00:00:00Z")
+    found = created(seen(request, *jobs, body=body))
+    assert found["metadata"]["annotations"][names.ANNOTATION_DUE_TIME] == "2026-11-19T00:00:00Z"
+    assert found["metadata"]["labels"][names.LABEL_TRIGGER] == "retry"
+    assert found["metadata"]["name"] == names.run_name_for_request("j", "uid-once", datetime(2026, 11, 19, tzinfo=UTC))
+    assert task_of(found)["args"] == args
+
+
 def test_a_rerun_stays_what_it_is_when_the_earlier_run_is_forgotten() -> None:
     request = job_run(run="j-29919600")
     made = created(seen(request, earlier()))
@@ -133,14 +152,24 @@ def cancelled(value: str = '{"by": "anna", "at": "2026-11-25T12:00:00Z"}', name:
     return scheduled_job(annotations={f"cancel.scheduler.merp.io/{name}": value})
 
 
-def test_a_request_that_is_cancelled_before_it_runs_never_runs() -> None:
-    observed = seen(job_run(), body=cancelled())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("once", id="by-its-own-name"),
+        pytest.param(names.run_name_for_request("j", "uid-once", None), id="C37-by-the-name-of-the-run-to-come"),
+    ],
+)
+def test_a_request_that_is_cancelled_before_it_runs_never_runs(name: str) -> None:
+    observed = seen(job_run(), body=cancelled(name=name))
+    meant = requests.meant_by(observed, name)
+    assert meant is not None
+    assert meant.name == "once"
     [answer] = answers(observed)
     assert isinstance(answer, requests.Refuse)
     assert (answer.verdict, answer.reason, answer.message) == (
         Verdict.CANCELLED,
         Reason.CANCELLED_BY_USER,
-        "cancelled by anna before it ran",
+        "cancelled by anna at 2026-11-25T12:00:00Z before it ran",
     )
     assert requests.withdrawn(observed) == [answer]
 
@@ -149,6 +178,10 @@ def test_a_request_that_is_cancelled_before_it_runs_never_runs() -> None:
     "observed",
     [
         pytest.param(seen(job_run()), id="nothing-is-cancelled"),
+        pytest.param(
+            seen(job_run(dueTime=rfc3339(DUE)), body=cancelled(name=names.run_name_for_request("j", "uid-once", None))),
+            id="the-run-of-another-due-time-is-cancelled",
+        ),
         pytest.param(seen(job_run(), body=cancelled(name="another")), id="another-is-cancelled"),
         pytest.param(
             seen(
@@ -166,21 +199,35 @@ def test_otherwise_it_runs(observed: Observed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "by"),
+    ("value", "by", "message"),
     [
-        pytest.param('{"by": "anna", "at": "2026-11-25T12:00:00Z"}', "anna", id="as-the-gateway-writes-it"),
-        pytest.param("", "", id="empty"),
-        pytest.param("because", "", id="no-json"),
-        pytest.param('"anna"', "", id="no-object"),
-        pytest.param('{"by": 7}', "", id="no-name"),
-        pytest.param(json.dumps({"by": "x" * 1000}), "x" * 256, id="far-too-long"),
+        pytest.param('{"by": "anna", "at": "2026-11-25T20:00:00.5+08:00"}', "anna",
+                     "cancelled by anna at 2026-11-25T12:00:00Z", id="C37-as-the-gateway-writes-it"),
+        pytest.param('{"by": "anna"}', "anna", "cancelled by anna", id="no-moment"),
+        pytest.param('{"at": "2026-11-25T12:00:00Z"}', "", "cancelled at 2026-11-25T12:00:00Z", id="nobody"),
+        pytest.param('{"by": "anna", "at": "soon"}', "anna", "cancelled by anna", id="what-is-no-moment"),
+        pytest.param('{"by": "anna", "at": "2026-11-25T12:00:00"}', "anna", "cancelled by anna", id="no-zone"),
+        pytest.param('{"at": "0001-01-01T00:00:00+14:00"}', "", "cancelled", id="before-all-time"),
+        pytest.param('{"at": 7}', "", "cancelled", id="a-number"),
+        pytest.param("", "", "cancelled", id="empty"),
+        pytest.param("because", "", "cancelled", id="no-json"),
+        pytest.param('"anna"', "", "cancelled", id="no-object"),
+        pytest.param('{"by": 7}', "", "cancelled", id="no-name"),
+        pytest.param(json.dumps({"by": "x" * 1000}), "x" * 256, f"cancelled by {'x' * 256}", id="far-too-long"),
     ],
-)
-def test_every_value_cancels(value: str, by: str) -> None:
+)  # fmt: skip
+def test_every_value_cancels(value: str, by: str, message: str) -> None:
     [found] = cancel.asked(seen(job_run(), body=cancelled(value))).values()
-    assert (found.name, found.by) == ("once", by)
-    told = {"verdict": "cancelled", "reason": "CancelledByUser", "at": rfc3339(NOW)}
+    assert (found.name, found.by, found.message) == ("once", by, message)
+    told = {"verdict": "cancelled", "reason": "CancelledByUser", "message": message, "at": rfc3339(NOW)}
     assert found.ending(NOW) == told | ({"by": by} if by else {})
+    assert judge(read_run("j", ended_by(found), [])).message == message
+
+
+def ended_by(cancellation: cancel.Cancellation) -> Json:
+    """The Job of a run that was cancelled, once it is over."""
+    written = {names.ANNOTATION_ENDED: json.dumps(cancellation.ending(NOW))}
+    return job(annotations=written, status=failed("DeadlineExceeded"))
 
 
 def refused(verdict: Verdict = Verdict.SKIPPED) -> tuple[Observed, Request]:
@@ -207,7 +254,9 @@ def test_a_refusal_is_recorded_from_its_status_alone() -> None:
         outcome=jobrun_status.ending_of(request),
         asked_by="anna",
         trigger=requests.trigger_of(request),
+        task=Task(func="echo", args=[1], kwargs={"a": None}),
     )
+    assert row.params == {"func": "echo", "args": [1], "kwargs": {"a": None}}
     assert row.id == request.body["status"]["executionId"]
     assert (row.status, row.reason, row.trigger, row.due_time, row.start_time, row.end_time, row.created_by) == (
         Verdict.SKIPPED, Reason.OVERLAP, Trigger.MANUAL, request.created, request.created, NOW, "anna",

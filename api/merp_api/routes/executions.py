@@ -4,10 +4,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from merp_api.deps import CallerOf, ExecutionId, JobId, ServicesOf
-from merp_api.openapi import answers
-from merp_api.routes.links import link_next
-from merp_api.schemas import ExecutionList, ExecutionView, HistoryQuery, NamespaceQuery, OneHistoryQuery
+from merp_api.deps import CallerOf, ExecutionId, IdempotencyKey, JobId, OptionalJsonBody, ServicesOf
+from merp_api.openapi import answers, request_body
+from merp_api.routes.links import link_next, location
+from merp_api.schemas import (
+    ExecutionList,
+    ExecutionView,
+    HistoryQuery,
+    NamespaceQuery,
+    OneHistoryQuery,
+    RetryBody,
+)
 
 router = APIRouter(prefix="/api/v1", tags=["executions"])
 
@@ -45,7 +52,44 @@ async def get_execution(
     execution_id: ExecutionId, query: Annotated[NamespaceQuery, Query()], caller: CallerOf, services: ServicesOf
 ) -> ExecutionView:
     """One run."""
-    return await services.runs.execution(caller, query.namespace, services.settings.merp_namespace, execution_id)
+    default = services.settings.merp_namespace
+    return (await services.executions.find(caller, query.namespace, default, execution_id)).view
+
+
+@router.post("/executions/{id}/cancel", status_code=202, responses=answers(400, 401, 403, 404, 409))
+async def cancel_execution(
+    execution_id: ExecutionId, query: Annotated[NamespaceQuery, Query()], caller: CallerOf, services: ServicesOf
+) -> ExecutionView:
+    """End a run, waiting or running. The answer is the run as it is now; asked once more, nothing changes.
+
+    409 where it has ended.
+    """
+    return await services.cancellations.cancel(caller, query.namespace, services.settings.merp_namespace, execution_id)
+
+
+@router.post(
+    "/executions/{id}/retry",
+    status_code=202,
+    responses=answers(400, 401, 403, 404, 409, 413, 415),
+    openapi_extra=request_body(RetryBody, optional=True),
+)
+async def retry_execution(
+    execution_id: ExecutionId,
+    query: Annotated[NamespaceQuery, Query()],
+    body: OptionalJsonBody,
+    key: IdempotencyKey,
+    caller: CallerOf,
+    services: ServicesOf,
+    response: Response,
+) -> ExecutionView:
+    """Run a finished run once more, for its due time and with its parameters. Location is where its outcome will be.
+
+    409 where it has not ended.
+    """
+    default = services.settings.merp_namespace
+    execution = await services.runs.retry(caller, query.namespace, default, execution_id, body, key)
+    response.headers["Location"] = location(services, f"/api/v1/executions/{execution.id}", execution.namespace)
+    return execution
 
 
 def _page(items: list[ExecutionView], cursor: str | None, request: Request, response: Response) -> ExecutionList:
