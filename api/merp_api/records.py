@@ -13,14 +13,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from merp_api import problems
 from merp_api.problems import Problem
-from merp_records.engine import describe
+from merp_records.engine import connection_limit, describe
 from merp_records.migrations import SchemaState, schema_state
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-# As many as the engine has connections.
-THREADS: Final = 10
 # Seconds. Longer than any page takes, and shorter than clients wait.
 QUEUE_SECONDS: Final = 5.0
 # Seconds. A schema that is current is looked at again after this long: somebody may have gone back to an older one.
@@ -30,7 +28,10 @@ _PROBE_SECONDS: Final = 0.5
 
 
 class Records:
-    """Reading the database. Raises Problem 503 while it is away or its schema is not this version's."""
+    """Reading the database. Raises Problem 503 while it is away or its schema is not this version's.
+
+    There are as many threads as the engine has connections.
+    """
 
     def __init__(
         self, engine: Engine, *, clock: Callable[[], float] = time.monotonic, queue_seconds: float = QUEUE_SECONDS
@@ -38,9 +39,10 @@ class Records:
         """`queue_seconds` is how long a reader waits for a thread while all of them read."""
         self._engine = engine
         self._clock = clock
-        self._executor = ThreadPoolExecutor(THREADS, "records")
+        threads = connection_limit(engine)
+        self._executor = ThreadPoolExecutor(threads, "records")
         self._queue_seconds = queue_seconds
-        self._room = asyncio.Semaphore(THREADS)
+        self._room = asyncio.Semaphore(threads)
         self._current_until = 0.0
         self._probe: asyncio.Task[str] | None = None
 
@@ -66,7 +68,7 @@ class Records:
             self._room.release()
 
     async def state(self) -> str:
-        """`current`, `behind`, `ahead`, `missing` or `unavailable`; quick, for probes.
+        """`current`, `behind`, `partial`, `ahead`, `missing` or `unavailable`; quick, for probes.
 
         A database that is away needs seconds to say so. The question then goes on in the background, once, and
         `unavailable` is the answer meanwhile.
@@ -97,6 +99,7 @@ class Records:
 _SCHEMA: Final = {
     SchemaState.MISSING: "the database has no tables yet: the operator makes them when it starts",
     SchemaState.BEHIND: "the database's tables are of an older version: the operator changes them when it starts",
+    SchemaState.PARTIAL: "the database's tables are half changed: the operator is at it, or goes on when it starts",
     SchemaState.AHEAD: "the database's tables are of a newer version: update the gateway",
 }
 

@@ -224,14 +224,18 @@ class Recorder:
         """Do blocking work off the loop; where the database will not, try again for as long as it takes."""
         delay = _FIRST_DELAY
         failed_at: float | None = None
+        told = ""
         while True:
             try:
                 result = await asyncio.to_thread(work)
             except (SQLAlchemyError, migrations.SchemaError) as error:
                 metrics.DATABASE_UP.set(0)
-                level = logging.ERROR if failed_at is None else logging.DEBUG
                 failed_at = failed_at or time.monotonic()
-                _log.log(level, "cannot %s: %s; next try in %.1f s", what, _cause(error), delay)
+                cause = _cause(error)
+                # Once for each cause: a database that is back may refuse the password next.
+                level = logging.DEBUG if cause == told else logging.ERROR
+                told = cause
+                _log.log(level, "cannot %s: %s; next try in %.1f s", what, cause, delay)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, _MAX_DELAY)
                 continue

@@ -49,13 +49,26 @@ _REMEDIES: Final = {
     1044: "the database user has no rights on this database: grant them, or check DB_NAME and DB_USER",
     1045: "the database refused the user or the password: check DB_USER and DB_PASSWORD",
     1049: "the database does not exist: create it, or check DB_NAME",
-    1142: "the database user lacks a right on a table: grant SELECT, INSERT, UPDATE, DELETE",
+    1130: "the database server lets nobody connect from this address: check the host of the database user",
+    1142: "the database user lacks a right on a table: grant the operator's all rights on its database, the gateway's "
+    "SELECT",
     1146: "a table is missing: the schema has not been migrated",
     1452: "the job of this execution is not recorded",
     1406: "a value is too long for its column",
     1054: "a column is missing: the schema has not been migrated",
     1021: "the database server's disk is full",
     1114: "the database server's disk or table space is full",
+    1026: "the database server cannot write a file: look whether its disk is full",
+    1030: "the database server's storage engine failed: look whether its disk is full",
+    1205: "another transaction holds the rows for too long",
+    1213: "the transaction met another one in a deadlock",
+    1290: "the database server takes no writes: it is read-only, or a failover is under way",
+    1836: "the database server takes no writes: it is read-only, or a failover is under way",
+    1665: "the database server refuses writes under READ COMMITTED: set its binlog_format to ROW or MIXED",
+    3118: "the database refused the user: its account is locked",
+    4151: "the database refused the user: its account is locked",
+    1820: "the password of the database user has expired: give it a new one",
+    1862: "the password of the database user has expired: give it a new one",
     1040: "the database server has no connection left: raise max_connections, or lower the pool sizes",
     1203: "the database user has no connection left: raise max_user_connections, or lower the pool sizes",
     1698: "the database refused the user: it may log in by other means only; check DB_USER",
@@ -76,6 +89,7 @@ _SQLITE_REMEDIES: Final = {
 }
 
 _WRITES: Final = "merp_writes"
+_CONNECTIONS: Final = "merp_connections"
 _JITTER: Final = random.SystemRandom()
 
 
@@ -131,6 +145,7 @@ def create_engine(
     seconds for one. `read_only` makes the database refuse writes of these sessions.
     """
     pool = {
+        "execution_options": {_CONNECTIONS: pool_size + max_overflow},
         "pool_size": pool_size,
         "max_overflow": max_overflow,
         "pool_recycle": pool_recycle,
@@ -153,6 +168,12 @@ def create_migration_engine(url: URL) -> Engine:
             url, read_only=False, busy_seconds=MIGRATION_LOCK_TIMEOUT, foreign_keys=False, poolclass=NullPool
         )
     return _mysql_engine(url, read_only=False, timeout=MIGRATION_TIMEOUT, poolclass=NullPool)
+
+
+def connection_limit(engine: Engine) -> int:
+    """How many connections the engine makes at most: more threads than that would only wait for each other."""
+    limit: int = engine.get_execution_options()[_CONNECTIONS]
+    return limit
 
 
 def for_writing(engine: Engine) -> Engine:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine
 
 from merp_records import engine
 
@@ -26,12 +26,46 @@ class DatabaseSettings(BaseSettings):
     merp_sqlite_path: Annotated[
         Path, Field(description="The SQLite file where there is no DB_HOST. Default: /var/lib/merp/records.db.")
     ] = Path("/var/lib/merp/records.db")
+    db_pool_size: Annotated[
+        int | None,
+        Field(ge=1, le=100, description="Connections that are kept. Default: 4 of the operator, 5 of the gateway."),
+    ] = None
+    db_pool_overflow: Annotated[
+        int | None,
+        Field(ge=0, le=100, description="Connections beyond these, while needed. Default: 0 and 5."),
+    ] = None
+    db_pool_recycle: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=86_400,
+            description="Seconds after which a connection is made anew; less than the server's wait_timeout and what a "
+            "load balancer on the way allows. Default: 230.",
+        ),
+    ] = engine.POOL_RECYCLE
+    db_pool_timeout: Annotated[
+        float, Field(gt=0, le=60, description="Seconds that a caller waits for a connection. Default: 10.")
+    ] = 10
 
     @field_validator("db_password", mode="before")
     @classmethod
     def _without_line_end(cls, value: object) -> object:
         # `echo secret | kubectl create secret --from-file` leaves one, and no password ends in one.
         return value.rstrip("\r\n") if isinstance(value, str) else value
+
+    def create_engine(self, *, pool_size: int = 4, max_overflow: int = 0, read_only: bool = False) -> Engine:
+        """An engine on the database, with the pool of these settings; the arguments are the service's own defaults.
+
+        Raises ValueError that names the variable.
+        """
+        return engine.create_engine(
+            self.url(),
+            pool_size=self.db_pool_size or pool_size,
+            max_overflow=max_overflow if self.db_pool_overflow is None else self.db_pool_overflow,
+            pool_recycle=self.db_pool_recycle,
+            pool_timeout=self.db_pool_timeout,
+            read_only=read_only,
+        )
 
     def url(self) -> URL:
         """The database's URL. Raises ValueError that names the variable."""

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from merp_api.problems import Problem
-from merp_api.records import THREADS, Records
+from merp_api.records import Records
 from merp_records.engine import create_engine, database_url
-from merp_records.migrations import downgrade
+from merp_records.migrations import VERSION_TABLE, downgrade
 
 HISTORY = "/api/v1/jobs/history"
 
@@ -107,17 +108,27 @@ async def test_a_schema_that_goes_away_is_noticed(database: Path, writer: Any) -
     records.close()
 
 
+async def test_tables_that_are_half_changed_are_told(database: Path, writer: Any) -> None:
+    with writer.begin() as connection:
+        connection.execute(text(f"DELETE FROM {VERSION_TABLE}"))
+    records = Records(create_engine(database_url(sqlite_path=database), read_only=True))
+    with pytest.raises(Problem, match="half changed: the operator is at it, or goes on when it starts"):
+        await records.read(lambda connection: 1)
+    assert await records.state() == "partial"
+    records.close()
+
+
 async def test_a_database_that_hangs_holds_up_a_bounded_number_of_readers(database: Path) -> None:
-    engine = create_engine(database_url(sqlite_path=database), pool_size=5, max_overflow=5, read_only=True)
+    engine = create_engine(database_url(sqlite_path=database), pool_size=2, max_overflow=1, read_only=True)
     records = Records(engine, queue_seconds=0.05)
     released = threading.Event()
-    readers = [asyncio.create_task(records.read(lambda connection: released.wait(30))) for _ in range(THREADS)]
+    readers = [asyncio.create_task(records.read(lambda connection: released.wait(30))) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(Problem, match="too many requests"):
         await records.read(lambda connection: True)
     assert await records.state() == "unavailable"
     released.set()
-    assert await asyncio.gather(*readers) == [True] * THREADS
+    assert await asyncio.gather(*readers) == [True] * 3
     assert await records.read(lambda connection: "again") == "again"
     records.close()
 

@@ -1,20 +1,14 @@
 """The databases of these tests: SQLite files, and a MariaDB server that is set up as badly as a server can be."""
 
-import itertools
-import os
 import shutil
-import socket
 import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pymysql
 import pytest
+from mariadb_server import Server, running, wait_until
 from sqlalchemy import URL, Engine, delete
 
 from merp_crds.reasons import RunState, Trigger
@@ -36,99 +30,24 @@ HOSTILE = (
 )
 
 
-@dataclass
-class Server:
-    """A running MariaDB server."""
-
-    process: subprocess.Popen[bytes]
-    port: int
-    folder: Path
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-
-    def admin(self) -> "pymysql.Connection[Any]":
-        """A connection of root's, with the server's own defaults."""
-        return pymysql.connect(host="127.0.0.1", port=self.port, user="root", autocommit=True, connect_timeout=5)
-
-    def sql(self, statement: str, database: str | None = None) -> tuple[Any, ...]:
-        """All rows of a statement that root executes on a connection of its own."""
-        with self.admin() as connection, connection.cursor() as cursor:
-            if database is not None:
-                cursor.execute(f"USE `{database}`")
-            cursor.execute(statement)
-            return tuple(cursor.fetchall())
-
-    def new_url(self) -> URL:
-        """The address of a new, empty database."""
-        name = f"merp-{next(self.numbers)}"
-        self.sql(f"CREATE DATABASE `{name}`")
-        return self.url(name)
-
-    def url(self, name: str, port: int | None = None) -> URL:
-        """The address of a database, for the user that may do everything in it."""
-        return database_url("127.0.0.1", port or self.port, name, "root")
-
-
-def wait_until(what: Callable[[], object], seconds: float = 20) -> None:
-    """Return as soon as something is true; fail when it is not in time."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.15)  # InnoDB renews its tables of transactions only for who has not looked for 0.1 s
+# Little memory, and no waiting for the disk: the tests end the server's clients, never the machine's power.
+SMALL = ("--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0")
 
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[Server]:
-    """The server, started once. It listens on the loopback device only and is ended by its process id."""
-    daemon, install = shutil.which("mariadbd"), shutil.which("mariadb-install-db")
-    if daemon is None or install is None:
-        pytest.fail("these tests need a MariaDB server: apt-get install --no-install-recommends mariadb-server")
-    # Not under pytest's folder, which only its owner may enter: the server runs as another user.
-    folder = Path(tempfile.mkdtemp(prefix="merp-mariadb-"))
-    user = ["--user=mysql"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(folder, "mysql", "mysql")
-    common = ["--no-defaults", *user, f"--datadir={folder}/data"]
-    subprocess.run(
-        [install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"],
-        check=True,
-        capture_output=True,
-    )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    files = [f"--socket={folder}/socket", f"--log-error={folder}/error.log", f"--pid-file={folder}/pid"]
-    # Little memory, and no waiting for the disk: the tests end the server's clients, never the machine's power.
-    small = ["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0", "--skip-name-resolve"]
-    process = subprocess.Popen(
-        [daemon, *common, *HOSTILE, *files, *small, f"--port={port}", "--bind-address=127.0.0.1"],
-        stderr=subprocess.DEVNULL,  # what it says before it has opened its log: limits of the machine
-    )
-    server = Server(process, port, folder)
-    try:
-        wait_until(lambda: _answers(server), 60)
+    """The server, started once."""
+    with running(*HOSTILE, *SMALL) as server:
         _load_zone(server, "America/New_York")
         yield server
-    finally:
-        process.terminate()
-        process.wait(30)
-        shutil.rmtree(folder)
 
 
 def _load_zone(server: Server, zone: str) -> None:
     """Teach the server a zone with summer time; without that it knows offsets only."""
     command = ["mariadb-tzinfo-to-sql", f"/usr/share/zoneinfo/{zone}", zone]
     statements = subprocess.run(command, check=True, capture_output=True).stdout
-    client = ["mariadb", "--no-defaults", f"--socket={server.folder}/socket", "--user=root", "mysql"]
+    client = ["mariadb", "--no-defaults", f"--socket={server.socket}", "--user=root", "mysql"]
     subprocess.run(client, input=statements, check=True)
-
-
-def _answers(server: Server) -> bool:
-    assert server.process.poll() is None, (server.folder / "error.log").read_text()
-    try:
-        server.admin().close()
-    except pymysql.err.OperationalError:
-        return False
-    return True
 
 
 BACKENDS = [pytest.param("sqlite", id="sqlite"), pytest.param("mariadb", id="mariadb", marks=pytest.mark.mariadb)]

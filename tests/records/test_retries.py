@@ -147,6 +147,22 @@ def test_idle_connections_may_be_killed(mariadb, maria, make_job, make_run) -> N
 
 
 @on_mariadb
+def test_connections_that_were_idle_for_too_long_are_made_anew(mariadb, maria, make_job, make_run, poll) -> None:
+    before = mariadb.sql("SELECT @@global.wait_timeout")[0][0]
+    mariadb.sql("SET GLOBAL wait_timeout = 1")
+    try:
+        maria.dispose()
+        record(maria, [make_job()], [make_run()], now=NOW)
+        mine = f"SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{maria.url.database}'"
+        assert mariadb.sql(mine) == ((1,),)
+        poll(lambda: mariadb.sql(mine) == ((0,),))
+        record(maria, [make_job()], [make_run(status=Verdict.SUCCESS)], now=NOW)
+    finally:
+        mariadb.sql(f"SET GLOBAL wait_timeout = {before}")
+    assert statuses(maria) == {"inventory-1": "success"}
+
+
+@on_mariadb
 def test_a_connection_killed_in_a_transaction_is_repeated_as_a_whole(mariadb, maria, make_job, make_run) -> None:
     killed = []
 

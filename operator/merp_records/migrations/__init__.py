@@ -5,6 +5,7 @@ half-finished one left, since MySQL commits every DDL statement by itself.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -17,12 +18,18 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 
 from merp_records.engine import MIGRATION_LOCK_TIMEOUT, create_migration_engine, for_writing
+from merp_records.tables import Base
 
 # The database may be shared with other modules that use Alembic; its usual table would be theirs.
 VERSION_TABLE: Final = "merp_records_version"
+# What each revision makes first: a table, and a column that tells it from somebody else's. Where it is there and the
+# revision is not, the revision began and did not end: MySQL commits every DDL statement by itself.
+_FIRST_MADE: Final = {"0001": ("jobs", "resource_name")}
+
+_log = logging.getLogger(__name__)
 
 
 class SchemaState(StrEnum):
@@ -30,6 +37,8 @@ class SchemaState(StrEnum):
 
     CURRENT = "current"
     BEHIND = "behind"
+    # Between two revisions: a migration is under way, or ended half way.
+    PARTIAL = "partial"
     AHEAD = "ahead"
     MISSING = "missing"
 
@@ -41,7 +50,7 @@ class SchemaError(RuntimeError):
 def schema_state(engine: Engine) -> SchemaState:
     """How the schema stands. Raises what the database raises when it cannot be asked."""
     with engine.connect() as connection:
-        return _state(_revisions(connection))
+        return _state(connection, _revisions(connection))
 
 
 def is_current(engine: Engine) -> bool:
@@ -50,18 +59,23 @@ def is_current(engine: Engine) -> bool:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema up to a revision. Does nothing where it is there already.
+    """Bring the schema up to a revision. Does nothing where it is there already; completes what ended half way.
 
     Waits for another migrator up to MIGRATION_LOCK_TIMEOUT. Raises SchemaError where the schema is newer than this
-    code, where a table of the same name belongs to somebody else, or where the wait was in vain.
+    code, where a table of it is missing, where a table of the same name belongs to somebody else, or where the wait
+    was in vain.
     """
     with _locked(engine) as connection:
         # Looked at under the lock: the one before may have done it all.
         found = _revisions(connection)
-        state = _state(found)
+        state = _state(connection, found)
         if state is SchemaState.AHEAD:
             raise SchemaError(_ahead(found))
-        if state is not SchemaState.CURRENT:
+        if state is SchemaState.PARTIAL:
+            _log.warning("the migration to revision %s had ended half way; it is completed", _following(found))
+        if state is SchemaState.CURRENT:
+            _check_tables(connection, found)
+        else:
             command.upgrade(_config(connection), revision)
 
 
@@ -69,7 +83,7 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
     """Take the schema back to a revision; `base` drops the tables and every record with them. Raises SchemaError."""
     with _locked(engine) as connection:
         found = _revisions(connection)
-        if _state(found) is SchemaState.AHEAD:
+        if _state(connection, found) is SchemaState.AHEAD:
             raise SchemaError(_ahead(found))
         command.downgrade(_config(connection), revision)
 
@@ -100,14 +114,44 @@ def _revisions(connection: Connection) -> frozenset[str]:
     return frozenset(context.get_current_heads())
 
 
-def _state(found: frozenset[str]) -> SchemaState:
-    scripts = ScriptDirectory.from_config(_config())
-    if not found:
-        return SchemaState.MISSING
-    if found == frozenset(scripts.get_heads()):
+def _state(connection: Connection, found: frozenset[str]) -> SchemaState:
+    known = _known_revisions()
+    if found == {known[-1]}:
         return SchemaState.CURRENT
-    known = {script.revision for script in scripts.walk_revisions()}
-    return SchemaState.BEHIND if found <= known else SchemaState.AHEAD
+    if not found <= set(known) or len(found) > 1:
+        # Our history has no branches: two revisions at once are of another one.
+        return SchemaState.AHEAD
+    if _begun(connection, _following(found)):
+        return SchemaState.PARTIAL
+    return SchemaState.BEHIND if found else SchemaState.MISSING
+
+
+def _known_revisions() -> list[str]:
+    """The revisions of this code, oldest first."""
+    scripts = ScriptDirectory.from_config(_config())
+    return [script.revision for script in scripts.walk_revisions()][::-1]
+
+
+def _following(found: frozenset[str]) -> str:
+    """The revision after the one that the database is at."""
+    known = _known_revisions()
+    return known[max((known.index(revision) + 1 for revision in found), default=0)]
+
+
+def _begun(connection: Connection, revision: str) -> bool:
+    table, column = _FIRST_MADE[revision]
+    inspector = inspect(connection)
+    return inspector.has_table(table) and column in {entry["name"] for entry in inspector.get_columns(table)}
+
+
+def _check_tables(connection: Connection, found: frozenset[str]) -> None:
+    present = set(inspect(connection).get_table_names())
+    missing = sorted(set(Base.metadata.tables) - present)
+    if missing:
+        raise SchemaError(
+            f"the schema is at revision {', '.join(found)}, but its tables {', '.join(missing)} are missing: "
+            "a downgrade ended half way, or somebody dropped them; run the downgrade again, or restore a backup"
+        )
 
 
 def _ahead(found: frozenset[str]) -> str:
