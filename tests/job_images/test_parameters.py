@@ -1,6 +1,6 @@
 """Parameters: read from the signature, checked before the call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -210,6 +210,48 @@ def generator() -> Any:
 
 async def async_generator() -> Any:
     yield 1
+
+
+def returns_a_coroutine() -> Awaitable[int]:
+    return returns_a_number()
+
+
+async def returns_a_number() -> int:
+    return 1
+
+
+def returns_a_generator() -> Iterator[int]:
+    return iter([1])
+
+
+def returns_what_only_type_checkers_see() -> "Absent":  # type: ignore[name-defined]  # noqa: F821 - that is the case
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        pytest.param(
+            returns_a_coroutine, "returns_a_coroutine returns .*Awaitable.*whose body has not run", id="async"
+        ),
+        pytest.param(returns_a_generator, "returns_a_generator returns .*return a list", id="generator"),
+    ],
+)
+def test_result_that_would_never_run_is_refused(function: Callable[..., Any], told: str) -> None:
+    with pytest.raises(TaskDefinitionError, match=told):
+        signature_of(function)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(returns_a_number, id="async"),
+        pytest.param(returns_what_only_type_checkers_see, id="unreadable"),
+        pytest.param(generator, id="any"),
+    ],
+)
+def test_other_results_are_not_looked_at(function: Callable[..., Any]) -> None:
+    assert signature_of(function).named == ()
 
 
 @pytest.mark.parametrize(

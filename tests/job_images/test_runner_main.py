@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from runner_pod import Pod
 
+from merp_runner import Context
 from merp_runner.__main__ import main
 from merp_runner.logs import Log, Progress
 from merp_runner.masking import Masking
@@ -116,6 +117,8 @@ def test_a_context_that_would_be_a_guess(call_main: Call, tmp_path: Path, files:
         pytest.param(["fail_with", "--args", '["x", 3]'], 3, None, id="sys.exit-3"),
         pytest.param(["fail_with", "--args", '["x"]'], 1, None, id="raises"),
         pytest.param(["refuse", "--args", '["x"]'], 2, None, id="refuses"),
+        pytest.param(["fail_as_told", "--args", '["x", 42]'], 42, None, id="C34-exit-code-of-its-own"),
+        pytest.param(["fail_as_told", "--args", '["x", 0]'], 1, None, id="no-exit-code-of-a-success"),
         pytest.param(["forget_to_await"], 2, None, id="coroutine-returned"),
         pytest.param(["echo_args", "--args", "["], 2, None, id="args-no-json"),
     ],
@@ -255,6 +258,35 @@ def test_progress_is_a_log_line_at_most_four_times_a_second(capsys: pytest.Captu
     assert {line["message"] for line in lines} == {"计数"}
 
 
+def test_the_last_progress_is_written_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(Log(Masking([])), clock=lambda: 0.0)
+    progress.finish()
+    for done in (3, 4, 5):
+        progress(done, 10, "计数")
+    progress.finish()
+    progress.finish()
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["progress"]["done"] for line in lines] == [3, 5]
+
+
+def test_what_a_task_told_last_stands_before_its_end(call_main: Call, capsys: pytest.CaptureFixture[str]) -> None:
+    def half_done(context: Context) -> None:
+        for done in range(5):
+            context.progress(done, 10, "…")
+        raise RuntimeError
+
+    REGISTRY.register(half_done)
+    call_main("run", "half_done")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-2]["progress"] == {"done": 4, "total": 10}
+    assert lines[-1]["message"] == "task failed"
+
+
+def test_a_task_that_says_what_went_wrong_needs_no_traceback(call_main: Call, tmp_path: Path) -> None:
+    assert call_main("run", "fail_as_told", "--args", '["没有库存", 3]') == 3
+    assert message(tmp_path)["error"] == {"type": "TaskFailed", "message": "没有库存"}
+
+
 def test_what_tasks_log_gets_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
@@ -283,6 +315,8 @@ def test_what_tasks_log_gets_the_same_form(capsys: pytest.CaptureFixture[str]) -
         pytest.param(
             "mysql://u:ge%40heim@db/erp", "access denied for ge@heim", "access denied for ***", id="password-of-a-url"
         ),
+        pytest.param("mysql://u:ge/#heim@db/erp", "with ge/#heim", "with ***", id="password-with-marks-of-a-url"),
+        pytest.param("mysql://u:ge@heim@db/erp", "with ge@heim", "with ***", id="password-with-an-at-sign"),
         pytest.param("geheim\n", "geheim", "***", id="line-break-at-its-end"),
         pytest.param("yes", "yes", "yes", id="too-short-to-hide"),
         pytest.param("http://[", "http://[", "***", id="no-url-after-all"),

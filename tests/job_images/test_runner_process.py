@@ -263,7 +263,7 @@ def test_the_record_says_what_was_raised(pod: Pod) -> None:
     assert (outcome.error or "").startswith("exit code 1\nRuntimeError: 库存 missing\nTraceback")
 
 
-@pytest.mark.parametrize("how", [pytest.param(how, id=how) for how in ("return", "raise")])
+@pytest.mark.parametrize("how", [pytest.param(how, id=f"C59-{how}") for how in ("return", "raise")])
 def test_secrets_are_masked_in_whatever_the_runner_writes(pod: Pod, how: str) -> None:
     secret = 'p@ss "geheim"/密'
     pod.environment |= {"MERP_SECRET_ENV": "ERP_PASSWORD,ABSENT", "ERP_PASSWORD": secret}

@@ -1,29 +1,14 @@
 """The runner on every Python from 3.9 on that this machine has: users' images bring their own."""
 
 import json
-import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from pythons import interpreters
 from runner_pod import TIMEOUT, Pod
-
-_VERSION: Final = re.compile(r"python3\.(9|[1-9]\d)")
-
-
-def interpreters() -> list[str]:
-    """This process's Python, and the others under /usr/bin and pyenv, one per minor version."""
-    found = {sys.version_info.minor: str(getattr(sys, "_base_executable", sys.executable))}
-    for folder in (Path("/usr/bin"), *sorted((Path.home() / ".pyenv/versions").glob("3.*/bin"))):
-        for path in folder.glob("python3.*"):
-            match = _VERSION.fullmatch(path.name)
-            if match is not None:
-                found.setdefault(int(match[1]), str(path))
-    return [found[minor] for minor in sorted(found)]
-
 
 PYTHONS: Final = [pytest.param(path, id=Path(path).name) for path in interpreters()]
 

@@ -1,4 +1,4 @@
-"""What ends a run with exit code 2: asking again for the same thing cannot help."""
+"""What ends a run with an exit code of its own: 2 where asking again cannot help, or the one that a task names."""
 
 from __future__ import annotations
 
@@ -20,6 +20,19 @@ class ParameterError(Refused):
 
     def __str__(self) -> str:
         return "; ".join(self.problems)
+
+
+class TaskFailed(Exception):
+    """Raised by a task that knows what went wrong: the run fails with this text, without a traceback, and exit code.
+
+    `exit_code` is 1 to 255; `retry.noRetryExitCodes` may name it. Raises ValueError for another.
+    """
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        if not 0 < exit_code < 256:
+            raise ValueError(f"exit_code: {exit_code} is not between 1 and 255")
+        self.exit_code = exit_code
 
 
 class UnknownTaskError(Refused):

@@ -13,6 +13,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Callable, Literal, Union, get_args, get_origin
 
+from merp_runner.connections import Connection, connection
 from merp_runner.errors import TaskDefinitionError
 from merp_runner.times import parse_day, parse_moment
 
@@ -74,6 +75,21 @@ class Scalar(Kind):
 
     def schema(self) -> Schema:
         return dict(self._schema)
+
+
+class ConnectionKind(Kind):
+    """The name of a connection, as the connection. `read` raises ParameterError where the run has none of that name."""
+
+    expected = "the name of a connection"
+
+    def read(self, value: Any) -> Any:
+        if type(value) is not str:
+            raise Mismatch(self.expected, value)
+        return connection(value)
+
+    def schema(self) -> Schema:
+        # Read by whoever checks a job before it runs: the value has to be one of spec.connections.
+        return {"type": "string", "format": "connection"}
 
 
 class ListKind(Kind):
@@ -238,6 +254,7 @@ SCALARS: dict[Any, Kind] = {
         'a time with an offset ("2026-12-01T00:00:00Z")', {"type": "string", "format": "date-time"}, _text(parse_moment)
     ),
 }
+SCALARS[Connection] = ConnectionKind()
 _LISTS = (list, AbstractSequence, MutableSequence, AbstractIterable)
 _DICTS = (dict, AbstractMapping, MutableMapping)
 
@@ -285,7 +302,7 @@ def _container(annotation: Any, origin: Any, arguments: tuple[Any, ...]) -> Kind
         raise TaskDefinitionError(f"{annotation}: the keys of a JSON object are text; annotate them with str")
     raise TaskDefinitionError(
         f"{annotation} cannot come from JSON; use bool, int, float, str, Decimal, date, datetime, list, tuple, set, "
-        "dict, Optional, Union, Literal, Enum or Any"
+        "dict, Connection, Optional, Union, Literal, Enum or Any"
     )
 
 

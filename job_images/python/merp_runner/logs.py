@@ -82,11 +82,22 @@ class Progress:
         self._log = log
         self._clock = clock
         self._last: float | None = None
+        self._left_out: tuple[int | float, int | float | None, str] | None = None
 
     def __call__(self, done: int | float, total: int | float | None, message: str) -> None:
         """Write `done` of `total` as one line, or leave it out where the last one was written just now."""
         now = self._clock()
         if done != total and self._last is not None and now - self._last < PROGRESS_INTERVAL:
+            self._left_out = (done, total, message)
             return
         self._last = now
+        self._write(done, total, message)
+
+    def finish(self) -> None:
+        """The task has ended: write what was told last, if it was left out."""
+        if self._left_out is not None:
+            self._write(*self._left_out)
+
+    def _write(self, done: int | float, total: int | float | None, message: str) -> None:
+        self._left_out = None
         self._log.line("INFO", message, logger="merp_runner.progress", progress={"done": done, "total": total})

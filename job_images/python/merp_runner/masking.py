@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from merp_runner import connections
 
 MASK = "***"
 # Shorter values ("1", "yes") occur in any text; hiding them would garble results and hide nothing.
 MIN_LENGTH = 4
+_TO_FIRST_AT = re.compile(r"[\w+.-]+://[^:/@]*:([^@]*)@", re.ASCII)
+_TO_LAST_AT = re.compile(r"[\w+.-]+://[^:/@]*:(.*)@", re.ASCII | re.DOTALL)
 
 
 class Masking:
@@ -25,9 +30,10 @@ class Masking:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Masking:
-        """Of the variables that MERP_SECRET_ENV names, separated by commas."""
+        """Of the variables that MERP_SECRET_ENV names, separated by commas, and of the run's connections."""
         names = [name.strip() for name in environment.get("MERP_SECRET_ENV", "").split(",")]
-        return cls(environment[name] for name in names if name in environment)
+        values = [environment[name] for name in names if name in environment]
+        return cls([*values, *connections.secrets(environment)])
 
     def text(self, text: str) -> str:
         """`text` without the secrets."""
@@ -65,13 +71,13 @@ def _forms(secret: str) -> set[str]:
 
 
 def _passwords(value: str) -> list[str]:
-    """The password inside a URL: an error may name it alone."""
-    if "://" not in value:
-        return []
-    from urllib.parse import unquote, urlsplit
+    """The password inside a URL: an error may name it alone.
 
-    try:
-        password = urlsplit(value).password
-    except ValueError:  # not a URL after all, such as http://[
+    Read as leniently as any client does: some take `/`, `#` and `@` in a password as they are.
+    """
+    found = {match[1] for match in (_TO_FIRST_AT.match(value), _TO_LAST_AT.match(value)) if match is not None}
+    if not found:
         return []
-    return [password, unquote(password)] if password else []
+    from urllib.parse import unquote
+
+    return [form for password in found for form in (password, unquote(password))]

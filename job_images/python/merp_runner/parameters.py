@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from collections import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, get_args, get_type_hints
+from typing import Any, Callable, get_args, get_origin, get_type_hints
 
 from merp_runner.context import Context
 from merp_runner.errors import ParameterError, TaskDefinitionError
 from merp_runner.kinds import SCALARS, Kind, Mismatch, UnionKind, is_union, kind_of
 
+# What such a function returns has not run yet, and nobody would run it.
+_LAZY = (abc.Coroutine, abc.Awaitable, abc.Generator, abc.Iterator, abc.AsyncGenerator, abc.AsyncIterator)
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -46,6 +49,7 @@ class Signature:
 
 def signature_of(function: Callable[..., Any]) -> Signature:
     """Read a function's signature and annotations. Raises TaskDefinitionError naming the parameter."""
+    _refuse_lazy_result(function)
     inspected = inspect.signature(function)
     hints = _hints(function)
     named: list[Parameter] = []
@@ -134,6 +138,8 @@ def _read(name: str, kind: Kind, value: Any, into: dict[str, Any], problems: lis
         into[name] = kind.read(value)
     except Mismatch as mismatch:
         problems.append(f"{name}{mismatch.path}: {mismatch}")
+    except ParameterError as error:
+        problems.append(f"{name}: {error}")
 
 
 def _unknown(name: str, signature: Signature, by_name: Mapping[str, Parameter]) -> str:
@@ -190,13 +196,30 @@ def _takes_null(kind: Kind) -> bool:
     return True
 
 
+def _refuse_lazy_result(function: Callable[..., Any]) -> None:
+    annotations = getattr(function, "__annotations__", {})
+    try:
+        returned = _evaluated(function, {"return": annotations.get("return")})["return"]
+    except Exception:  # noqa: BLE001 - one that only type checkers can see; what is returned is looked at all the same
+        return
+    if (get_origin(returned) or returned) in _LAZY:
+        raise TaskDefinitionError(
+            f"{function.__qualname__} returns {returned}, whose body has not run: make the task `async def` and await "
+            "it, or return a list"
+        )
+
+
+def _evaluated(function: Callable[..., Any], annotations: Mapping[str, Any]) -> dict[str, Any]:
+    holder = type("Annotations", (), {"__annotations__": dict(annotations)})
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    return get_type_hints(holder, globalns=names, include_extras=True)
+
+
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     # Reading all hints would fail on a return annotation that only type checkers can see, and nobody needs it here.
     annotations = {name: hint for name, hint in getattr(function, "__annotations__", {}).items() if name != "return"}
-    inner = inspect.unwrap(function)
-    holder = type("Annotations", (), {"__annotations__": annotations})
     try:
-        return get_type_hints(holder, globalns=getattr(inner, "__globals__", {}), include_extras=True)
+        return _evaluated(function, annotations)
     except Exception as error:  # an annotation's text is code and may raise anything
         raise TaskDefinitionError(
             f"the annotations of {function.__qualname__} cannot be read: {type(error).__name__}: {error}; "

@@ -15,7 +15,7 @@ from typing import Any, Callable
 from merp_runner import report
 from merp_runner.context import Context, context_of, due_time_of
 from merp_runner.discovery import discover
-from merp_runner.errors import Refused, TaskDefinitionError
+from merp_runner.errors import Refused, TaskDefinitionError, TaskFailed
 from merp_runner.jsonsafe import clean_text, json_safe
 from merp_runner.logs import Log, Progress
 from merp_runner.masking import Masking
@@ -48,6 +48,7 @@ class Run:
         self._stop = stop
         self._masking = masking
         self._log = log
+        self._progress = Progress(log)
         self._started = datetime.now(timezone.utc)
         self._clock = time.monotonic()
         # Read before the task can change them.
@@ -83,7 +84,7 @@ class Run:
             environment.get("MERP_POD_CREATED", ""),
             self._started,
         )
-        context = context_of(due_time, request.time_zone, environment, Progress(self._log))
+        context = context_of(due_time, request.time_zone, environment, self._progress)
         os.environ.update(context.variables())
         discover(REGISTRY, environment, self._log.warn)
         self._log.capture_logging(environment.get("LOG_LEVEL", ""))
@@ -100,8 +101,8 @@ class Run:
         name = type(error).__qualname__
         if type(error).__module__ not in ("builtins", "merp_runner.stop", "merp_runner.errors"):
             name = f"{type(error).__module__}.{name}"
-        # A refusal is about what was asked for; where in the runner it was noticed tells the reader nothing.
-        frames = "" if isinstance(error, Refused) else _frames(error)
+        # A refusal is about what was asked for, a TaskFailed says all itself: where it was raised tells nothing more.
+        frames = "" if isinstance(error, (Refused, TaskFailed)) else _frames(error)
         return Outcome(code, failure=report.Failure(self._clean(name), self._clean(_text(error)), self._clean(frames)))
 
     def _stopped(self, outcome: Outcome) -> Outcome:
@@ -118,6 +119,7 @@ class Run:
 
     def _report(self, outcome: Outcome) -> None:
         """Tell the log the whole and the termination message what fits. The outcome stands, whatever happens here."""
+        self._progress.finish()
         seconds = round(time.monotonic() - self._clock, 3)
         result = self._masking.value(json_safe(outcome.result))
         failure = outcome.failure
@@ -173,6 +175,8 @@ def _await(task: Task, args: tuple[Any, ...], kwargs: dict[str, Any], stop: Stop
 def _exit_code(error: BaseException) -> int:
     if isinstance(error, Refused):
         return REFUSED
+    if isinstance(error, TaskFailed):
+        return error.exit_code
     if isinstance(error, Stopped):
         return STOPPED
     if isinstance(error, KeyboardInterrupt):

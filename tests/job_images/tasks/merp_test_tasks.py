@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path  # also: a merely imported name must not become a task
 from typing import Any, Optional
 
-from merp_runner import Context, ParameterError, Stopped, task
+from merp_runner import Connection, Context, ParameterError, Stopped, TaskFailed, task
 
 
 @task(title={"en": "Echo", "zh": "回显"})
@@ -178,6 +178,23 @@ def reveal(variable: str, how: str = "return") -> Any:
 def refuse(what: str) -> None:
     """Say that the parameters are wrong, as only the task can know."""
     raise ParameterError(f"what: there is no {what}")
+
+
+@task
+def fail_as_told(message: str, exit_code: int = 1) -> None:
+    """Say what went wrong, and end with an exit code."""
+    raise TaskFailed(message, exit_code)
+
+
+@task
+def reveal_connection(connection: Connection, how: str = "return") -> Any:
+    """Show what a connection holds by every way that the runner writes."""
+    if how == "raise":
+        raise RuntimeError(f"cannot log in at {connection.url} with {connection.values}")
+    import logging
+
+    logging.getLogger("reveal").warning("%s %s", connection, connection.url)
+    return {"values": dict(connection.values), "url": connection.url}
 
 
 @task
