@@ -3,9 +3,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+from mariadb_server import Server, running
 
 _HERE = Path(__file__).parent
 # The pods' helper beside this file, and the tests' own tasks, which no distribution of the environment brings.
@@ -15,8 +17,66 @@ import merp_test_tasks  # noqa: E402, F401 - registers its tasks once, before an
 from runner_pod import Pod  # noqa: E402
 
 import merp_tasks  # noqa: E402, F401 - the same
+from merp_runner import Connection, Context  # noqa: E402
 from merp_runner.__main__ import main  # noqa: E402
 from merp_runner.tasks import REGISTRY  # noqa: E402
+
+# What a server may be set up for that changes what SQL means, what a time is, or which characters there are.
+HOSTILE = (
+    "--default-time-zone=+08:00",
+    "--character-set-server=latin1",
+    "--sql-mode=ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES",
+)
+# Little memory, and no waiting for the disk: the tests end the server's clients, never the machine's power.
+SMALL = ("--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=0")
+BACKENDS = [pytest.param("sqlite", id="sqlite"), pytest.param("mariadb", id="mariadb", marks=pytest.mark.mariadb)]
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[Server]:
+    """The server, started once."""
+    with running(*HOSTILE, *SMALL) as server:
+        yield server
+
+
+@pytest.fixture(params=BACKENDS)
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Connection]:
+    """Makes an empty database of one kind, and the connection of that name to it."""
+
+    def sqlite(name: str) -> Connection:
+        path = tmp_path / f"{name}.db"
+        path.touch()
+        return Connection(name, {"url": f"sqlite:///{path}"})
+
+    def on_server(name: str) -> Connection:
+        server: Server = request.getfixturevalue("mariadb")
+        database = server.new_url().database or ""
+        parts = {"type": "mysql", "host": "127.0.0.1", "port": str(server.port), "username": "root"}
+        return Connection(name, parts | {"database": database})
+
+    return sqlite if request.param == "sqlite" else on_server
+
+
+@pytest.fixture
+def context() -> Context:
+    """Of the run of 1 December 2026 in Shanghai."""
+    return Context(
+        due_time=datetime(2026, 11, 30, 16, tzinfo=UTC),
+        business_date=date(2026, 12, 1),
+        time_zone="Asia/Shanghai",
+        run_name="nightly-29934240",
+        job_name="nightly",
+        idempotency_key="erp/nightly-29934240",
+    )
+
+
+@pytest.fixture
+def output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for files that tasks leave behind."""
+    folder = tmp_path / "output"
+    folder.mkdir()
+    monkeypatch.setenv("MERP_OUTPUT", str(folder))
+    return folder
 
 
 @pytest.fixture

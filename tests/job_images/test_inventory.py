@@ -3,18 +3,18 @@
 import csv
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, inspect, text
 
 import merp_tasks
 from merp_runner import Context, ParameterError
+from merp_tasks.example import load, load_where_absent
 from merp_tasks.inventory import inventory_check
-from merp_tasks.stock import METADATA, load_example
+from merp_tasks.tables import METADATA
 
 EXAMPLE = Path(merp_tasks.__file__).parent / "example"
 
@@ -50,23 +50,11 @@ def expected_of(warehouse: str, tolerance: str = "0") -> dict[str, Any]:
 
 
 @pytest.fixture
-def context() -> Context:
-    return Context(
-        due_time=datetime(2026, 11, 30, 16, tzinfo=UTC),
-        business_date=date(2026, 12, 1),
-        time_zone="Asia/Shanghai",
-        run_name="monthly-inventory-check-29934240",
-        job_name="monthly-inventory-check",
-        idempotency_key="erp/monthly-inventory-check-29934240",
-    )
-
-
-@pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """An SQLite file with the example data, named by ERP_DATABASE_URL."""
     url = f"sqlite:///{tmp_path / 'erp.db'}"
     engine = create_engine(url)
-    load_example(engine)
+    load(engine)
     engine.dispose()
     monkeypatch.setenv("ERP_DATABASE_URL", url)
     monkeypatch.delenv("ERP_DEMO_DATA", raising=False)
@@ -164,11 +152,12 @@ def test_example_data_is_loaded_once_and_only_on_demand(context: Context, monkey
 def test_existing_tables_are_left_alone(database: str) -> None:
     engine = create_engine(database)
     METADATA.drop_all(engine, tables=[METADATA.tables["inventory_count"]])
-    load_example(engine)
-    with engine.connect() as connection:
-        tables = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()
+    load_where_absent(engine)
+    tables = inspect(engine).get_table_names()
+    with pytest.raises(ValueError, match="the database has inventory_book, planned_order, "):
+        load(engine)
     engine.dispose()
-    assert tables == ["inventory_book"]
+    assert "inventory_count" not in tables
 
 
 def test_the_seeds_job_by_the_runner(

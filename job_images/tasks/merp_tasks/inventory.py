@@ -1,17 +1,18 @@
 """Stock-taking: what the books say against what was counted."""
 
-import os
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from merp_runner import Context, ParameterError, task
+from merp_runner import Connection, Context, ParameterError, task
+from merp_tasks.outputs import output_path, write_csv
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    import sqlalchemy
 
 # With `detailed` the result lists the differences; a termination message holds about this many.
 _MAX_LINES: Final = 20
+_HEADER: Final = ("warehouse", "sku", "booked", "counted", "difference", "unit_value", "value", "over_tolerance")
 
 
 @dataclass(frozen=True)
@@ -41,33 +42,33 @@ class Line:
 
 @task(title={"en": "Stock-taking", "zh": "库存盘点"})
 def inventory_check(
-    context: Context, warehouse: str = "all", detailed: bool = False, tolerance_percent: float = 0
+    context: Context,
+    warehouse: Annotated[str, "One warehouse, or all"] = "all",
+    detailed: Annotated[bool, "List the largest differences, by value"] = False,
+    tolerance_percent: Annotated[float, "A difference counts if it is larger than this, of what is booked"] = 0,
+    *,
+    csv: Annotated[str, "File for all lines; {date} stands for the business date"] = "",
+    connection: Annotated[Connection | None, "Database; without one that of ERP_DATABASE_URL"] = None,
 ) -> dict[str, Any]:
     """Compare book stock with counted stock, for one warehouse or for all.
 
-    Reads inventory_book and inventory_count from the database of ERP_DATABASE_URL. With `detailed` the result lists
-    the largest differences, by value.
+    Reads inventory_book and inventory_count. With `detailed` the result lists the largest differences, by value.
     """
-    url = os.environ.get("ERP_DATABASE_URL")
-    if not url:
-        raise ValueError("ERP_DATABASE_URL is not set: give the job's template an env entry with the database's URL")
     if tolerance_percent < 0:
         raise ParameterError(f"tolerance_percent: {tolerance_percent} is below 0")
+    path = output_path(csv, "csv", context) if csv else None
     # Here: it takes a quarter of a second, which every other task of the image would wait for too.
-    from sqlalchemy import create_engine
+    from merp_tasks.databases import erp_database
 
-    from merp_tasks.stock import load_example
-
-    engine = create_engine(url)
-    try:
-        if os.environ.get("ERP_DEMO_DATA") == "true":
-            load_example(engine)
-        with engine.connect() as connection:
-            lines = _read(connection, warehouse)
-    finally:
-        engine.dispose()
+    with erp_database(connection) as engine, engine.connect() as database:
+        lines = _read(database, warehouse)
     context.progress(len(lines), len(lines), "compared")
-    return summary(lines, warehouse, Decimal(str(tolerance_percent)), detailed=detailed)
+    tolerance = Decimal(str(tolerance_percent))
+    result = summary(lines, warehouse, tolerance, detailed=detailed)
+    if path is not None:
+        write_csv(path, _HEADER, (_cells(line, tolerance) for line in lines))
+        result["csv"] = path.name
+    return result
 
 
 def summary(lines: list[Line], warehouse: str, tolerance_percent: Decimal, *, detailed: bool) -> dict[str, Any]:
@@ -104,10 +105,17 @@ def summary(lines: list[Line], warehouse: str, tolerance_percent: Decimal, *, de
     return result
 
 
-def _read(connection: "Connection", warehouse: str) -> list[Line]:
+def _cells(line: Line, tolerance_percent: Decimal) -> list[Any]:
+    counted = "" if line.counted is None else line.counted
+    over = line.counted is not None and line.exceeds(tolerance_percent)
+    key = [line.warehouse, line.sku]
+    return [*key, line.booked, counted, line.difference, line.unit_value, line.value, "yes" if over else ""]
+
+
+def _read(connection: "sqlalchemy.Connection", warehouse: str) -> list[Line]:
     from sqlalchemy import select  # here: as above
 
-    from merp_tasks.stock import BOOK, COUNT
+    from merp_tasks.tables import BOOK, COUNT
 
     booked = select(BOOK.c.warehouse, BOOK.c.sku, BOOK.c.quantity, BOOK.c.unit_value)
     counted = select(COUNT.c.warehouse, COUNT.c.sku, COUNT.c.counted_quantity)
