@@ -172,9 +172,6 @@ class PlayedCluster:
         item["metadata"].setdefault("annotations", {})[names.ANNOTATION_ENDED] = json.dumps(ending)
         self.put(self.jobs, item)
 
-    async def job_run(self, namespace: str, name: str) -> Json | None:
-        return self._read("job_run", None)
-
     async def remove_annotations(self, item: Json, annotations: Mapping[str, str]) -> Json:
         self._write("remove_annotations", item)
         found = copy.deepcopy(self._unchanged(self.scheduled_jobs, item))
@@ -192,13 +189,6 @@ class PlayedCluster:
         self._write("write_status", item)
         kind = self.job_pools if resource is paths.JOB_POOL else self.scheduled_jobs
         return self.put(kind, self._unchanged(kind, item) | {"status": status})
-
-    async def remove_annotations(self, scheduled_job: Json, annotations: dict[str, str]) -> Json:
-        self._write("remove_annotations", scheduled_job)
-        item = copy.deepcopy(self._unchanged(self.scheduled_jobs, scheduled_job))
-        for name in annotations:
-            item["metadata"]["annotations"].pop(name, None)
-        return self.put(self.scheduled_jobs, item)
 
     async def create_event(self, event: Json) -> None:
         self._write("create_event", event | {"metadata": event["metadata"] | {"name": event["reason"]}})
