@@ -35,6 +35,8 @@ class ObjectWatch:
         self._process.terminate()
         self._process.wait(10)
         self._thread.join(10)
+        assert self._process.stdout is not None, "it is a pipe"
+        self._process.stdout.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None, "it is a pipe"

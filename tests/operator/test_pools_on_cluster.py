@@ -3,6 +3,7 @@
 import os
 import random
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from object_watch import ObjectWatch
 from operator_process import OperatorProcess
 from pool_order import admissions, most_at_once
 
+from merp_cluster.cluster import Cluster
 from merp_cluster.errors import ClusterError
 from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
@@ -56,6 +58,20 @@ def status(kube: Kube) -> Json:
 
 def watch(kube: Kube, root: str, plural: str) -> ObjectWatch:
     return ObjectWatch(kube, f"{root}/namespaces/{kube.namespace}/{plural}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def priority_classes(cluster: Cluster) -> Iterator[None]:
+    """What the chart makes; without them no pod of another priority than normal is let in."""
+    present = cluster.api.kubectl("get", "priorityclasses", "-o", "name")
+    missing = {"merp-high": 1000, "merp-low": -1000}
+    missing = {name: value for name, value in missing.items() if f"/{name}\n" not in present}
+    for name, value in missing.items():
+        cluster.api.kubectl("create", "priorityclass", name, f"--value={value}")
+    yield
+    for name in missing:
+        # Helm takes over no class that it did not make.
+        cluster.api.kubectl("delete", "priorityclass", name)
 
 
 @pytest.fixture
