@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from merp_operator import metrics
-from merp_records import migrations, queries, writes
+from merp_records import migrations, queries, stalerollups, writes
+from merp_records.dayrollup import bounds
 from merp_records.engine import describe, run_in_transaction
 from merp_records.rows import ExecutionRecord, JobRecord
 
@@ -23,6 +24,11 @@ from merp_records.rows import ExecutionRecord, JobRecord
 _BATCH_SECONDS: Final = 0.1
 _BATCH_SIZE: Final = 200
 _PURGE_BATCH: Final = 500
+# Days whose numbers are made in one transaction.
+_ROLLUP_BATCH: Final = 20
+# At most so often the numbers of days are made, and they take at most a tenth of the time.
+_ROLLUP_SECONDS: Final = 5.0
+_ROLLUP_SHARE: Final = 10
 _FIRST_DELAY: Final = 0.5
 _MAX_DELAY: Final = 30.0
 # Whoever waits for an answer is not held up longer, and after one failure nobody asks for so long.
@@ -53,6 +59,8 @@ class Recorder:
         self._known: dict[str, ExecutionRecord] = {}
         self._deleted: dict[str, datetime] = {}
         self._wakeup = asyncio.Event()
+        # Days may be marked: at the start by the process before.
+        self._marked = asyncio.Event()
         self.ready = asyncio.Event()
         # Why the last read failed, and until when (monotonic) that is taken to be so.
         self._away = ("", 0.0)
@@ -115,22 +123,43 @@ class Recorder:
             return writes.close_open_executions(connection, execution_ids, end_time=moment, now=moment)
 
         await self._until_done("close records", lambda: run_in_transaction(self._engine, work))
+        self._marked.set()
 
     async def purge(self) -> int:
         """Delete records older than their job keeps them. Returns how many."""
         await self.ready.wait()
-        return await self._until_done("purge records", lambda: self._purge(datetime.now(UTC)))
+        deleted = await self._until_done("purge records", lambda: self._purge(datetime.now(UTC)))
+        self._marked.set()
+        return deleted
 
     async def run(self) -> None:
         """Bring the schema up to date, then write until cancelled."""
         await self._until_done("migrate the database", lambda: migrations.upgrade(self._engine))
         self.ready.set()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._write_for_ever())
+            tasks.create_task(self._roll_up_for_ever())
+
+    async def _write_for_ever(self) -> None:
         while True:
             await self._wakeup.wait()
             self._wakeup.clear()
             await asyncio.sleep(_BATCH_SECONDS)
             while self._jobs or self._executions or self._deleted:
                 await self._flush()
+
+    async def _roll_up_for_ever(self) -> None:
+        while True:
+            # Before looking: what is marked from here on is seen now or wakes us again.
+            self._marked.clear()
+            began = time.monotonic()
+            marked = await self._until_done("read what to roll up", self._read_marks)
+            for start in range(0, len(marked), _ROLLUP_BATCH):
+                batch = marked[start : start + _ROLLUP_BATCH]
+                await self._until_done("roll up days", lambda batch=batch: self._roll_up(batch))  # type: ignore[misc]
+            # A job that ends something every second changes its day as often.
+            await asyncio.sleep(max(_ROLLUP_SECONDS, (_ROLLUP_SHARE - 1) * (time.monotonic() - began)))
+            await self._marked.wait()
 
     async def flush(self, seconds: float) -> None:
         """Before the process ends: write what is there, for at most so long. The next process finds the rest."""
@@ -189,6 +218,7 @@ class Recorder:
             if self._deleted.get(key) == moment:
                 del self._deleted[key]
         metrics.RECORDS_PENDING.set(len(self._executions))
+        self._marked.set()
         self._on_committed({executions[key].job_id for key in result.executions})
 
     def _purge(self, now: datetime) -> int:
@@ -196,7 +226,8 @@ class Recorder:
             kept = queries.retentions(connection)
         deleted = 0
         for job_id, days in kept.items():
-            before = now - timedelta(days=days)
+            # Whole days: the numbers of a day are made from all of its records, or not at all.
+            before, _ = bounds((now - timedelta(days=days)).date())
 
             def work(connection: Connection, job_id: str = job_id, before: datetime = before) -> int:
                 return writes.purge_executions(connection, before, _PURGE_BATCH, job_id=job_id)
@@ -206,7 +237,16 @@ class Recorder:
                 deleted += count
                 if count < _PURGE_BATCH:
                     break
+        while run_in_transaction(self._engine, lambda connection: writes.purge_jobs(connection, now, _PURGE_BATCH)) > 0:
+            pass
         return deleted
+
+    def _read_marks(self) -> list[stalerollups.Mark]:
+        with self._engine.connect() as connection:
+            return stalerollups.marks(connection)
+
+    def _roll_up(self, marked: list[stalerollups.Mark]) -> int:
+        return stalerollups.refresh(self._engine, marked, now=datetime.now(UTC))
 
     def _read_open(self) -> list[queries.Execution]:
         with self._engine.connect() as connection:

@@ -36,6 +36,8 @@ Row = dict[str, Any]
 OPEN_STATES: Final = frozenset(str(state) for state in RunState)
 _RANK: Final = {str(RunState.WAITING): 0, str(RunState.RUNNING): 1}
 _VERDICT_RANK: Final = 2
+# What is said of a range of due times as a whole, and is said anew when it grows.
+_OF_A_RANGE: Final = ("count", "due_time_end", "end_time", "reason_params", "error")
 _INT_MAX: Final = 2**31 - 1
 _BIGINT_MAX: Final = 2**63 - 1
 
@@ -177,7 +179,7 @@ def merge_execution(old: Row, new: Row) -> Row | None:
         merged = {**_known(new), **_known(old)}
         merged = {name: merged.get(name) for name in old}
         if new["count"] > old["count"]:
-            merged |= {"count": new["count"], "due_time_end": new["due_time_end"]}
+            merged |= {name: new[name] for name in _OF_A_RANGE}
     else:
         merged = {**old, **_known(new)}
         merged["attempts"] = max(old["attempts"], new["attempts"])

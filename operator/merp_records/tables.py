@@ -1,7 +1,7 @@
-"""The three tables: what a job is, how its runs ended, and what it waits for.
+"""The tables: what a job is, how its runs ended, and what it waits for; and a job's days in numbers.
 
-The columns of the mERP contract stand first in each table and keep their names; the added ones follow. Three rules hold
-for all of them:
+The columns of the mERP contract stand first in its three tables and keep their names; the added ones follow. Three
+rules hold for all of them:
 
 * A moment is UTC to the microsecond. TIMESTAMP is not used: it ends in 2038, follows the session's zone, and on MySQL
   5.7 the first one of a table changes by itself with every update of the row.
@@ -11,12 +11,13 @@ for all of them:
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    Date,
     DateTime,
     Dialect,
     Double,
@@ -124,7 +125,7 @@ class Key(TypeDecorator[str]):
 
 
 class Base(DeclarativeBase):
-    """The metadata of the three tables, with names for every constraint so that migrations can find them."""
+    """The metadata of the tables, with names for every constraint so that migrations can find them."""
 
     metadata = MetaData(
         naming_convention={
@@ -197,6 +198,8 @@ class JobExecution(Base):
     __table_args__ = (
         Index("ix_job_executions_job", "job_id", "start_time", "id"),
         Index("ix_job_executions_job_due", "job_id", "due_time"),
+        # Records of several due times are few; of all others this end is NULL.
+        Index("ix_job_executions_job_due_end", "job_id", "due_time_end"),
         Index("ix_job_executions_namespace", "namespace", "start_time", "id"),
         Index("ix_job_executions_job_name", "namespace", "job_name", "start_time", "id"),
         Index("ix_job_executions_status", "status", "start_time", "id"),
@@ -265,3 +268,43 @@ class JobDependency(Base):
     window_kind: Mapped[str] = mapped_column(Key(20))
     window_value: Mapped[str | None] = mapped_column(Key(32))
     latest: Mapped[bool] = mapped_column(Boolean, server_default="0")
+
+
+class DailyRollup(Base):
+    """The records of a job that started on one day (UTC), in numbers. A day without a verdict has no row."""
+
+    __tablename__ = "daily_rollups"
+    # A dashboard reads some days of all jobs: they lie together.
+    __table_args__ = (Index("ix_daily_rollups_job", "job_id", "day"), _MYSQL)
+
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    job_id: Mapped[str] = mapped_column(Key(36), ForeignKey("jobs.id"), primary_key=True)
+    namespace: Mapped[str] = mapped_column(Key(63))
+    # How many due times ended so: a record that stands for several counts as several.
+    success: Mapped[int] = mapped_column(BigInteger)
+    failed: Mapped[int] = mapped_column(BigInteger)
+    timeout: Mapped[int] = mapped_column(BigInteger)
+    cancelled: Mapped[int] = mapped_column(BigInteger)
+    skipped: Mapped[int] = mapped_column(BigInteger)
+    missed: Mapped[int] = mapped_column(BigInteger)
+    # How many of those without success have one by now: a later run for the same due time, on whatever day.
+    healed: Mapped[int] = mapped_column(BigInteger)
+    # Seconds, of the runs that went to their own end (success, failed, timeout). NULL: there was none.
+    duration_p50: Mapped[float | None] = mapped_column(Double)
+    duration_p95: Mapped[float | None] = mapped_column(Double)
+    # Seconds from due to started, of the runs that a schedule asked for.
+    lateness_p50: Mapped[float | None] = mapped_column(Double)
+    lateness_p95: Mapped[float | None] = mapped_column(Double)
+    computed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class StaleRollup(Base):
+    """A day of a job whose records have changed since its numbers were made. Written with those records."""
+
+    __tablename__ = "stale_rollups"
+    __table_args__ = (_MYSQL,)
+
+    job_id: Mapped[str] = mapped_column(Key(36), ForeignKey("jobs.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    # Another one with every change: who made the numbers meanwhile sees that they are old already.
+    token: Mapped[str] = mapped_column(Key(36))

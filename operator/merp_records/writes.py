@@ -7,13 +7,14 @@ database and what never will be. The other functions are its parts, for a transa
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Literal, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, bindparam, delete, insert, select, update
 
 from merp_crds.reasons import Reason, Verdict
+from merp_records import stalerollups
 from merp_records.engine import describe, row_fault, run_in_transaction
 from merp_records.rows import (
     OPEN_STATES,
@@ -52,6 +53,8 @@ _CHUNK: Final = 500
 _JOBS: Final[Table] = Job.__table__  # type: ignore[assignment]  # declarative says FromClause, and makes a Table
 _EXECUTIONS: Final[Table] = JobExecution.__table__  # type: ignore[assignment]  # as above
 _DEPENDENCIES: Final[Table] = JobDependency.__table__  # type: ignore[assignment]  # as above
+
+_DAY_COLUMNS: Final = tuple(_EXECUTIONS.c[name] for name in ("id", "job_id", "start_time", "due_time", "status"))
 
 Kind = Literal["job", "execution"]
 Record = TypeVar("Record", JobRecord, ExecutionRecord)
@@ -141,12 +144,12 @@ def close_open_executions(
     """Give a verdict to runs that have none, such as those whose Job is gone. Returns how many were still open."""
     closed = 0
     for chunk in _chunks(sorted(ids)):
-        statement = (
-            update(_EXECUTIONS)
-            .where(_EXECUTIONS.c.id.in_(chunk), _EXECUTIONS.c.status.in_(OPEN_STATES))
-            .values(status=str(verdict), reason=str(reason), end_time=end_time, recorded_at=now)
-        )
-        closed += connection.execute(statement).rowcount
+        found = _on_days(connection, _EXECUTIONS.c.id.in_(chunk), _EXECUTIONS.c.status.in_(OPEN_STATES))
+        statement = update(_EXECUTIONS).where(_EXECUTIONS.c.id.in_([row["id"] for row in found]))
+        given = {"status": str(verdict), "reason": str(reason), "end_time": end_time}
+        connection.execute(statement.values(**given, recorded_at=now))
+        stalerollups.mark(connection, [row | given for row in found])
+        closed += len(found)
     return closed
 
 
@@ -159,7 +162,7 @@ def purge_executions(connection: Connection, before: datetime, batch: int = 500,
     job only: how long records are kept is said by each (`merp_records.queries.retentions`).
     """
     oldest = (
-        select(_EXECUTIONS.c.id)
+        select(*_DAY_COLUMNS)
         .where(
             # The first has the index, and leaves little to the second.
             _EXECUTIONS.c.start_time < before,
@@ -172,19 +175,29 @@ def purge_executions(connection: Connection, before: datetime, batch: int = 500,
     if job_id is not None:
         oldest = oldest.where(_EXECUTIONS.c.job_id == job_id)
     # Read first: MySQL refuses LIMIT in a subquery of IN, and a range in DELETE would lock what is being written.
-    ids = sorted(connection.scalars(oldest))
-    for chunk in _chunks(ids):
+    gone = [dict(row) for row in connection.execute(oldest).mappings()]
+    for chunk in _chunks(sorted(row["id"] for row in gone)):
         connection.execute(delete(_EXECUTIONS).where(_EXECUTIONS.c.id.in_(chunk)))
-    return len(ids)
+    stalerollups.mark(connection, gone)
+    return len(gone)
 
 
-def purge_jobs(connection: Connection, before: datetime, batch: int = 500) -> int:
-    """Delete jobs that were deleted before a moment and have no record left, at most `batch`. Returns how many."""
+def purge_jobs(connection: Connection, now: datetime, batch: int = 500) -> int:
+    """Delete jobs that have been deleted for as long as their records are kept, and have none left; at most `batch`.
+
+    Not sooner: a last record that comes late would bring the job back as one that is not deleted. Returns how many.
+    """
+    ids: list[str] = []
     runs = select(_EXECUTIONS.c.id).where(_EXECUTIONS.c.job_id == _JOBS.c.id)
-    empty = select(_JOBS.c.id).where(_JOBS.c.deleted_at < before, ~runs.exists()).order_by(_JOBS.c.id).limit(batch)
-    ids = list(connection.scalars(empty))
+    kept = select(_JOBS.c.record_days).where(_JOBS.c.deleted_at.is_not(None)).distinct()
+    # The databases add days to a moment in different ways; there are few different numbers of them.
+    for days in connection.scalars(kept).all():
+        old = and_(_JOBS.c.record_days == days, _JOBS.c.deleted_at < now - timedelta(days=days))
+        empty = select(_JOBS.c.id).where(old, ~runs.exists()).order_by(_JOBS.c.id).limit(batch - len(ids))
+        ids += connection.scalars(empty)
     for chunk in _chunks(ids):
         connection.execute(delete(_DEPENDENCIES).where(_DEPENDENCIES.c.job_id.in_(chunk)))
+        stalerollups.drop(connection, chunk)
         connection.execute(delete(_JOBS).where(_JOBS.c.id.in_(chunk)))
     return len(ids)
 
@@ -268,8 +281,16 @@ def _write_executions(connection: Connection, rows: dict[str, Row], now: datetim
     added = [{**row, "recorded_at": now} for key, row in rows.items() if key not in old]
     if added:
         connection.execute(insert(_EXECUTIONS), added)
-    changes = (merge_execution(old[key], row) for key, row in rows.items() if key in old)
-    _update(connection, _EXECUTIONS, [{**row, "recorded_at": now} for row in changes if row is not None])
+    changes = [merge_execution(old[key], row) for key, row in rows.items() if key in old]
+    changed = [{**row, "recorded_at": now} for row in changes if row is not None]
+    _update(connection, _EXECUTIONS, changed)
+    stalerollups.mark(connection, [*added, *changed])
+
+
+def _on_days(connection: Connection, *conditions: ColumnElement[bool]) -> list[Row]:
+    """What the roll-ups need to know of some runs, which are locked in the order of their ids."""
+    query = select(*_DAY_COLUMNS).where(*conditions).order_by(_EXECUTIONS.c.id)
+    return [dict(row) for row in connection.execute(query.with_for_update()).mappings()]
 
 
 def _present(connection: Connection, table: Table, rows: dict[str, Row], also: Sequence[str] = ()) -> dict[str, Row]:

@@ -12,7 +12,9 @@ import pytest
 from merp_crds.reasons import Reason, RunState, Trigger, Verdict
 from merp_operator.recorder import Recorder
 from merp_records.engine import create_engine, database_url
+from merp_records.migrations import upgrade
 from merp_records.rows import ExecutionRecord, JobRecord
+from merp_records.writes import record
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 JOB = JobRecord(
@@ -61,9 +63,25 @@ class Recording:
             await self._news.wait()
         self._news.clear()
 
+    async def days(self, count: int) -> None:
+        """Until so many days have numbers."""
+        async with asyncio.timeout(20):
+            while self._days() != count:  # noqa: ASYNC110  (a row is no event)
+                await asyncio.sleep(0.02)
+
+    def _days(self) -> int:
+        try:
+            return len(self._select("SELECT day FROM daily_rollups"))
+        except sqlite3.OperationalError:
+            # Not there yet.
+            return 0
+
     def rows(self, columns: str = "run_name, status") -> list[Any]:
+        return self._select(f"SELECT {columns} FROM job_executions ORDER BY run_name")
+
+    def _select(self, query: str) -> list[Any]:
         with sqlite3.connect(self.path) as connection:
-            return connection.execute(f"SELECT {columns} FROM job_executions ORDER BY run_name").fetchall()
+            return connection.execute(query).fetchall()
 
 
 @pytest.fixture
@@ -101,6 +119,27 @@ async def test_a_database_that_is_away_is_waited_for(recording: Recording, caplo
     recording.path.parent.mkdir()
     await recording.next_commit()
     assert recording.rows() == [("j-1", "success")]
+
+
+async def test_days_are_rolled_up_from_where_the_process_before_left_off(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merp_operator.recorder._ROLLUP_SECONDS", 0.01)
+    before = recording.path.parent.with_name("before")
+    before.mkdir()
+    engine = create_engine(database_url(sqlite_path=before / recording.path.name))
+    upgrade(engine)
+    record(engine, [JOB], [execution("j-0", age=timedelta(days=2))], now=NOW)
+    engine.dispose()
+    before.rename(recording.path.parent)
+    await recording.days(1)
+    recording.recorder.submit(JOB, [execution()])
+    await recording.next_commit()
+    await recording.days(2)
+    recording.recorder.submit(JOB, [execution("j-2", ended=False, age=timedelta(days=1))])
+    await recording.next_commit()
+    await recording.recorder.close([execution("j-2").id])
+    await recording.days(3)
 
 
 async def test_rows_of_jobs_that_are_gone_are_closed_and_old_ones_purged(recording: Recording) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import URL, Engine, delete
 from merp_crds.reasons import RunState, Trigger
 from merp_records.engine import create_engine, database_url
 from merp_records.migrations import upgrade
-from merp_records.tables import Job, JobDependency, JobExecution
+from merp_records.tables import DailyRollup, Job, JobDependency, JobExecution, StaleRollup
 from merp_records.writes import ExecutionRecord, JobRecord
 
 NOW = datetime(2027, 3, 14, 12, 0, 0, 123456, tzinfo=UTC)
@@ -98,7 +98,7 @@ def url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     shared: URL = request.getfixturevalue("migrated_mariadb")
     engine = create_engine(shared)
     with engine.begin() as connection:
-        for table in (JobDependency, JobExecution, Job):
+        for table in (StaleRollup, DailyRollup, JobDependency, JobExecution, Job):
             connection.execute(delete(table))
     engine.dispose()
     return shared

@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 import merp_records.migrations
+from merp_records import stalerollups
 from merp_records.engine import create_engine, create_migration_engine
 from merp_records.migrations import (
     VERSION_TABLE,
@@ -55,7 +56,7 @@ def test_up_down_and_up_again(empty) -> None:
     missing, current = SchemaState.MISSING, SchemaState.CURRENT
     assert seen == [missing, current, current, missing, missing, current]
     assert is_current(empty)
-    assert tables(empty) == {"jobs", "job_executions", "job_dependencies", VERSION_TABLE}
+    assert tables(empty) == {*Base.metadata.tables, VERSION_TABLE}
 
 
 def test_the_migrations_make_what_the_code_expects(empty) -> None:
@@ -96,8 +97,8 @@ def test_c64_no_column_changes_by_itself(mariadb, migrated_mariadb) -> None:
 )
 def test_the_offline_sql_has_no_pitfalls(dialect, newer) -> None:
     sql = offline_sql(dialect)
-    made = [part for part in sql.split(";") if "CREATE TABLE job" in part]
-    assert [part.count("ENGINE=InnoDB CHARSET=utf8mb4") for part in made] == [1, 1, 1]
+    made = [part for part in sql.split(";") if "CREATE TABLE" in part and VERSION_TABLE not in part]
+    assert [part.count("ENGINE=InnoDB CHARSET=utf8mb4") for part in made] == [1] * len(Base.metadata.tables)
     # What changes by itself or gets a zero date (error 1067), and what differs between the two servers.
     wrong = ("TIMESTAMP", "CURRENT_", "ON UPDATE", " JSON")
     assert [word for word in (*wrong, *newer) if word in sql.upper()] == []
@@ -198,6 +199,84 @@ def test_a_half_applied_migration_is_told_and_completed(empty, undone, caplog) -
     upgrade(empty)
     assert "the migration to revision 0001 had ended half way; it is completed" in caplog.messages
     test_the_migrations_make_what_the_code_expects(empty)
+
+
+def test_each_revision_is_reached_from_the_one_before_and_left_to_it(empty) -> None:
+    revisions = merp_records.migrations._known_revisions()
+    made = []
+    for revision in revisions:
+        upgrade(empty, revision)
+        made.append(tables(empty))
+    for revision, expected in reversed(list(zip(revisions[:-1], made[:-1], strict=True))):
+        assert schema_state(empty) is not SchemaState.PARTIAL
+        downgrade(empty, revision)
+        assert tables(empty) == expected
+        assert schema_state(empty) is SchemaState.BEHIND
+    upgrade(empty)
+    test_the_migrations_make_what_the_code_expects(empty)
+
+
+def test_every_revision_begins_with_what_tells_that_it_began() -> None:
+    known = merp_records.migrations._known_revisions()
+    assert list(merp_records.migrations._FIRST_MADE) == known
+    for before, revision in zip([None, *known], known, strict=False):
+        sql = offline_sql("mysql", revision if before is None else f"{before}:{revision}")
+        first = re.search(r"CREATE TABLE (?!merp_)(\w+) \((.*?)\n\)", sql, re.DOTALL)
+        table, column = merp_records.migrations._FIRST_MADE[revision]
+        assert first[1] == table
+        assert re.search(rf"^\s+`?{column}`? ", first[2], re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(1, id="the-first-table"),
+        pytest.param(2, id="both-tables"),
+        pytest.param(3, id="only-the-revision-missing"),
+    ],
+)
+def test_a_half_applied_update_keeps_the_records_and_is_completed(empty, made, caplog) -> None:
+    upgrade(empty, "0001")
+    insert_at_0001(empty)
+    assert schema_state(empty) is SchemaState.BEHIND
+    upgrade(empty)
+    on = "" if empty.dialect.name == "sqlite" else " ON job_executions"
+    undone = ["DROP TABLE daily_rollups", "DROP TABLE stale_rollups", f"DROP INDEX ix_job_executions_job_due_end{on}"]
+    execute(empty, *undone[made:], f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    assert schema_state(empty) is SchemaState.PARTIAL
+    upgrade(empty)
+    assert "the migration to revision 0002 had ended half way; it is completed" in caplog.messages
+    with empty.connect() as connection:
+        marked = [(each.job_id, str(each.day)) for each in stalerollups.marks(connection)]
+    assert marked == [("job-a", "2027-03-13"), ("job-a", "2027-03-14"), ("job-b", "2027-03-14")]
+    test_the_migrations_make_what_the_code_expects(empty)
+
+
+def insert_at_0001(engine) -> None:
+    """Two jobs with verdicts of two days, and a run that is open on a third."""
+    times = "'2027-01-01 00:00:00.000000'"
+    jobs = "INSERT INTO jobs (id, name, job_type, func, created_at, updated_at, created_by, namespace, resource_name) "
+    runs = "INSERT INTO job_executions (id, job_id, start_time, end_time, status, namespace, job_name, run_name, "
+    quoted = '"trigger"' if engine.dialect.name == "sqlite" else "`trigger`"
+    ended = [
+        ("job-a", "2027-03-13 23:59:59.999999", "success"),
+        ("job-a", "2027-03-14 00:00:00.000000", "failed"),
+        ("job-a", "2027-03-14 12:00:00.000000", "missed"),
+        ("job-b", "2027-03-14 00:00:00.000000", "cancelled"),
+        ("job-b", "2027-03-15 00:00:00.000000", "running"),
+    ]
+    execute(
+        engine,
+        *(
+            f"{jobs} VALUES ('{job}', 'n', 'cron', 'f', {times}, {times}, 'u', 'erp', '{job}')"
+            for job in ("job-a", "job-b")
+        ),
+        *(
+            f"{runs} {quoted}, recorded_at) VALUES ('{n}', '{job}', '{start}', '{start}', '{status}', 'erp', '{job}', "
+            f"'r{n}', 'schedule', {times})"
+            for n, (job, start, status) in enumerate(ended)
+        ),
+    )
 
 
 def test_a_missing_index_is_made_again(empty) -> None:

@@ -351,13 +351,16 @@ def test_purge_of_one_job_leaves_the_others(engine, make_job, make_run) -> None:
     assert [read(engine, run) is None for run in runs] == [False, True]
 
 
-def test_jobs_are_purged_when_they_are_deleted_and_empty(engine, make_job, make_run) -> None:
+def test_jobs_are_purged_when_their_last_record_would_be(engine, make_job, make_run) -> None:
     dependency = DependencyRecord(depends_on="a", condition="Succeeded", window_kind="sinceLastRun")
+    short = make_job(id="7a1e0000-0000-4000-8000-00000000000d", record_days=1)
     empty = make_job(id="7a1e0000-0000-4000-8000-00000000000e", dependencies=(dependency,))
     live = make_job(id="7a1e0000-0000-4000-8000-00000000000f")
-    record(engine, [make_job(), empty, live], [make_run()], now=NOW)
-    gone = [make_job().id, empty.id]
+    jobs = [make_job(), short, empty, live]
+    record(engine, jobs, [make_run()], now=NOW)
+    gone = [job.id for job in jobs[:3]]
     run_in_transaction(engine, lambda c: writes.mark_jobs_deleted(c, gone, deleted_at=NOW, now=NOW))
-    purged = [run_in_transaction(engine, partial(writes.purge_jobs, before=before)) for before in (NOW, LATER)]
-    assert purged == [0, 1]
-    assert [read_job(engine, job) is None for job in (make_job(), empty, live)] == [False, True, False]
+    days = [timedelta(days=days, seconds=seconds) for days, seconds in ((1, 0), (1, 1), (365, 0), (365, 1))]
+    purged = [run_in_transaction(engine, partial(writes.purge_jobs, now=NOW + age)) for age in days]
+    assert purged == [0, 1, 0, 1]
+    assert [read_job(engine, job) is None for job in jobs] == [False, True, True, False]

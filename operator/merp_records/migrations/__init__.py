@@ -27,7 +27,7 @@ from merp_records.tables import Base
 VERSION_TABLE: Final = "merp_records_version"
 # What each revision makes first: a table, and a column that tells it from somebody else's. Where it is there and the
 # revision is not, the revision began and did not end: MySQL commits every DDL statement by itself.
-_FIRST_MADE: Final = {"0001": ("jobs", "resource_name")}
+_FIRST_MADE: Final = {"0001": ("jobs", "resource_name"), "0002": ("daily_rollups", "healed")}
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
 def offline_sql(dialect: str, revision: str = "head") -> str:
     """The SQL of an upgrade of an empty database, for those who may not let a program change theirs.
 
-    `dialect` is a name of SQLAlchemy: mysql, mariadb or sqlite.
+    `dialect` is a name of SQLAlchemy: mysql, mariadb or sqlite. `revision` may be a range: `0001:0002` is that step alone.
     """
     config = _config()
     config.output_buffer = StringIO()

@@ -4,7 +4,7 @@ MySQL commits every DDL statement by itself, and knows no CREATE INDEX IF NOT EX
 """
 
 from alembic import context, op
-from sqlalchemy import Table, inspect
+from sqlalchemy import Index, Table, inspect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from merp_records.migrations import SchemaError
@@ -24,10 +24,21 @@ def create_table(table: Table) -> None:
             f"the database has a table {table.name} that is not ours (it differs in {', '.join(differing)}): give the "
             "scheduler a database of its own (DB_NAME), or rename that table"
         )
-    existing = _indexes(table.name)
     for index in sorted(table.indexes, key=lambda index: str(index.name)):
-        if index.name not in existing:
-            op.execute(CreateIndex(index))
+        create_index(index)
+
+
+def create_index(index: Index) -> None:
+    """Create an index if it is not there."""
+    assert index.table is not None
+    if index.name not in _indexes(index.table.name):
+        op.execute(CreateIndex(index))
+
+
+def drop_index(name: str, table: str) -> None:
+    """Drop an index if it is there."""
+    if context.is_offline_mode() or name in _indexes(table):
+        op.drop_index(name, table)
 
 
 def drop_table(name: str) -> None:
