@@ -62,6 +62,9 @@ def marks(connection: Connection) -> list[Mark]:
 
 def refresh(engine: Engine, marked: Sequence[Mark], *, now: datetime) -> int:
     """Make the numbers of some marked days anew, in one transaction. Returns how many of the marks could go."""
+    if not marked:
+        # Not even a turn at the file of SQLite.
+        return 0
     with engine.connect() as connection:
         rows = [(each, _numbers(connection, each)) for each in marked]
 

@@ -91,7 +91,7 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
 def offline_sql(dialect: str, revision: str = "head") -> str:
     """The SQL of an upgrade of an empty database, for those who may not let a program change theirs.
 
-    `dialect` is a name of SQLAlchemy: mysql, mariadb or sqlite. `revision` may be a range: `0001:0002` is that step alone.
+    `dialect` is a name of SQLAlchemy: mysql, mariadb or sqlite. `revision` may be a range: `0001:0002` is that step.
     """
     config = _config()
     config.output_buffer = StringIO()
