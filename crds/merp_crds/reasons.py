@@ -100,7 +100,6 @@ class ConditionReason(StrEnum):
     DEPENDENCY_CYCLE = "DependencyCycle"
     INVALID_TEMPLATE = "InvalidTemplate"
     RESERVED_NAME = "ReservedName"
-    NOT_SUPPORTED = "NotSupported"
     CRONJOB_EXISTS = "CronJobExists"
     CANNOT_APPLY = "CannotApply"
     FORBIDDEN_LABEL = "ForbiddenLabel"

@@ -464,8 +464,8 @@ class ScheduledJobSpec(Model):
             default_factory=list,
             max_length=32,
             json_schema_extra={"x-kubernetes-list-type": "set"},
-            description="Secrets labelled scheduler.merp.io/connection=true that the task may use by name. "
-            "Default: none.",
+            description="Secrets of this namespace, labelled scheduler.merp.io/connection=true, that the task may use "
+            "by name; mounted at /etc/merp-connections. Default: none. Example: [erp, warehouse].",
         ),
     ]
     priority: Annotated[

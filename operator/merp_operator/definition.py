@@ -42,11 +42,6 @@ def problem(observed: Observed, defaults: Defaults) -> Problem | None:
     found = _schedule_problem(observed, spec, defaults) or _task_problem(spec, defaults)
     if found is not None:
         return found
-    unsupported = _unsupported(spec)
-    if unsupported:
-        return Problem(
-            ConditionReason.NOT_SUPPORTED, f"{unsupported}: this version cannot carry it out yet: leave it out"
-        )
     path = cycles.cycles(observed.graph, observed.name)
     if path is not None:
         return Problem(
@@ -90,11 +85,3 @@ def _task_problem(spec: ScheduledJobSpec, defaults: Defaults) -> Problem | None:
     image = None if spec.template is None else spec.template.image
     found = defaults.catalogue.problem(spec.task, image)
     return None if found is None else Problem(ConditionReason.UNKNOWN_TASK, found)
-
-
-def _unsupported(spec: ScheduledJobSpec) -> str | None:
-    """The first field that asks for what this version does not do. Running the job without it would be wrong."""
-    asked = {
-        "connections": bool(spec.connections),
-    }
-    return next((field for field, wanted in asked.items() if wanted), None)

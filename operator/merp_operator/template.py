@@ -13,6 +13,9 @@ from merp_operator.observe import Json
 CONTAINER: Final = "task"
 TASK_FOLDER: Final = "/etc/merp"
 _TASK_VOLUME: Final = "merp-task"
+CONNECTIONS_FOLDER: Final = "/etc/merp-connections"
+# By number: the name of a Secret may be as long as that of a volume.
+_CONNECTION_VOLUME: Final = "merp-connection-"
 # The kubelet keeps 4096 bytes of a container's message, and 12 KiB of all containers of a pod together.
 _MESSAGE_BYTES: Final = 4096
 _POD_MESSAGE_BYTES: Final = 12_288
@@ -87,7 +90,7 @@ def _pod_spec(spec: ScheduledJobSpec, template: Template, image: str, environmen
         # A task that talks to the API server says so by naming its account.
         "automountServiceAccountToken": template.service_account_name is not None,
         "containers": [_container(spec, template, image, environment)],
-        "volumes": [_task_volume(), *template.volumes],
+        "volumes": [_task_volume(), *_connection_volumes(spec.connections), *template.volumes],
     }
     priority_class = spec.priority_class_name or PRIORITY_CLASSES.get(spec.priority)
     optional = {
@@ -112,6 +115,7 @@ def _container(spec: ScheduledJobSpec, template: Template, image: str, environme
         "env": [*environment, *template.env],
         "volumeMounts": [
             {"name": _TASK_VOLUME, "mountPath": TASK_FOLDER, "readOnly": True},
+            *_connection_mounts(spec.connections),
             *template.volume_mounts,
         ],
     }
@@ -171,6 +175,21 @@ def _task_volume() -> Json:
         for path, annotation in files.items()
     ]
     return {"name": _TASK_VOLUME, "downwardAPI": {"items": items}}
+
+
+def _connection_volumes(connections: Sequence[str]) -> list[Json]:
+    """The Secrets as files: no child process inherits them, and no listing of the environment shows them."""
+    return [
+        {"name": f"{_CONNECTION_VOLUME}{number}", "secret": {"secretName": name}}
+        for number, name in enumerate(connections)
+    ]
+
+
+def _connection_mounts(connections: Sequence[str]) -> list[Json]:
+    return [
+        {"name": f"{_CONNECTION_VOLUME}{number}", "mountPath": f"{CONNECTIONS_FOLDER}/{name}", "readOnly": True}
+        for number, name in enumerate(connections)
+    ]
 
 
 def _set_message_limit(pod: Json) -> None:

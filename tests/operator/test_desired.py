@@ -74,6 +74,23 @@ def test_the_task_travels_as_a_file_untouched() -> None:
     assert paths == {"task", "due-time", "time-zone"}
 
 
+def test_connections_are_files_that_only_the_task_has() -> None:
+    sidecar = {"spec": {"containers": [{"name": "proxy", "image": "proxy:1"}]}}
+    pod = pod_of(scheduled_job(connections=["erp", "warehouse"], template={"podTemplate": sidecar}))["spec"]
+    assert [volume for volume in pod["volumes"] if "secret" in volume] == [
+        {"name": "merp-connection-0", "secret": {"secretName": "erp"}},
+        {"name": "merp-connection-1", "secret": {"secretName": "warehouse"}},
+    ]
+    task, proxy = pod["containers"]
+    mounted = {mount["name"]: mount for mount in task["volumeMounts"]}
+    assert mounted["merp-connection-1"] == {
+        "name": "merp-connection-1",
+        "mountPath": "/etc/merp-connections/warehouse",
+        "readOnly": True,
+    }
+    assert "volumeMounts" not in proxy
+
+
 def test_the_users_template_is_merged_by_name() -> None:
     user = {
         "spec": {
@@ -175,11 +192,6 @@ def test_retries(retry: Json | None, limit: int, codes: list[int] | None) -> Non
                 "template.podTemplate.spec.restartPolicy: OnFailure would hide attempts from the Job: leave it out, it is Never",
             ),
             id="C34-restart-policy",
-        ),
-        pytest.param(
-            scheduled_job(connections=["warehouse"]),
-            (ConditionReason.NOT_SUPPORTED, "connections: this version cannot carry it out yet: leave it out"),
-            id="connections",
         ),
         pytest.param(
             scheduled_job("history"),
