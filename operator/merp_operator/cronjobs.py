@@ -79,7 +79,9 @@ class CronJobs:
         if wanted is None:
             await self._try_job(observed, spec, defaults)
             return await self._stop(observed)
-        if actual is not None and not desired.differs(wanted, actual):
+        # What came by a list says neither its kind nor its version: it is of what was listed.
+        content = {field: wanted[field] for field in ("metadata", "spec")}
+        if actual is not None and not desired.differs(content, actual):
             return actual
         applied = self._applied.get(observed.uid)
         if actual is not None and applied == (wanted, actual["metadata"].get("generation")):

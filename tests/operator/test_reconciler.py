@@ -30,6 +30,18 @@ async def test_a_second_look_reads_and_writes_nothing(ended: str | None) -> None
     assert (world.cluster.reads, world.cluster.writes) == ([], [])
 
 
+async def test_a_new_process_writes_nothing_where_nothing_is_left_to_do() -> None:
+    world = await minutely()
+    await world.run_natively("11:58", "11:58:05")
+    # A process begins with a list, whose items lack what they are.
+    for field in ("apiVersion", "kind"):
+        del world.cluster.cron_jobs[KEY][field]
+    world.start_process()
+    world.cluster.writes.clear()
+    await world.settle()
+    assert world.cluster.writes == []
+
+
 async def test_a_look_makes_the_cron_job_and_says_when_the_clock_is_to_look() -> None:
     world = World("11:57:40", created="11:57:30", schedule=MINUTELY)
     await world.look()
