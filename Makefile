@@ -10,7 +10,7 @@ CLUSTER_TOOL := PYTHONPATH=tests/cluster python3 -m merp_cluster
 # The tests have a cluster of their own, so that they leave a demo alone.
 TEST_CLUSTER := merp-test
 # Suites that run beside the others have their own: one operator serves all namespaces, and the faults stop parts of theirs.
-SIDE_CLUSTERS := merp-operator merp-faults
+SIDE_CLUSTERS := merp-operator merp-time merp-faults
 export MERP_CACHE
 
 .DEFAULT_GOAL := help

@@ -58,7 +58,7 @@ def test_three_hundred_jobs_of_one_minute(kube: Kube, task_image: str, tmp_path:
     assert len(ours) > JOBS / 2
     assert ranks == sorted(ranks, reverse=True)
 
-    # The runs are unfinished, so the next minute is skipped; a job that comes now starts natively.
+    # A job that comes now starts natively, in the next minute already; the runs are unfinished, so theirs is skipped.
     kube.apply(minutely(task_image, "later"))
     timetable = Timetable.of(Schedule(cron=cron))
     ledger = Ledger(operator.database)
