@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 
 class Durations(NamedTuple):
-    """Seconds."""
+    """Seconds, and how many runs there are meanwhile."""
 
     outage: float
     one_away: float
     kills: float
+    database_away: float
+    runs: int

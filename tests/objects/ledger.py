@@ -3,9 +3,10 @@
 import json
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from merp_cluster.cluster import Cluster
 from merp_crds.schedule import Timetable
@@ -64,16 +65,30 @@ class Creation(NamedTuple):
 
 def creations(cluster: Cluster, namespace: str) -> list[Creation]:
     """Every Job made in a namespace, in the order in which the API server received the requests."""
-    found = []
+    return sorted(
+        Creation(_moment(event["requestReceivedTimestamp"]), event["objectRef"]["name"], _agent(event))
+        for event in _job_events(cluster, namespace, "create")
+        if event["responseStatus"]["code"] == 201
+    )
+
+
+def deletions(cluster: Cluster, namespace: str) -> dict[str, datetime]:
+    """When somebody first asked the API server to delete each Job of a namespace, by name."""
+    found: dict[str, datetime] = {}
+    for event in _job_events(cluster, namespace, "delete"):
+        if event["responseStatus"]["code"] == 200:
+            found.setdefault(event["objectRef"]["name"], _moment(event["requestReceivedTimestamp"]))
+    return found
+
+
+def _job_events(cluster: Cluster, namespace: str, verb: str) -> Iterator[dict[str, Any]]:
     for line in cluster.layout.log("audit").read_text().splitlines():
-        event = json.loads(line)
+        event: dict[str, Any] = json.loads(line)
         # A path that is no resource has no object.
         target = event.get("objectRef") or {}
-        mine = (event["verb"], target.get("resource"), target.get("namespace")) == ("create", "jobs", namespace)
-        dry = "dryRun" in event["requestURI"]
-        if mine and not dry and event["responseStatus"]["code"] == 201:
-            found.append(Creation(_moment(event["requestReceivedTimestamp"]), target["name"], _agent(event)))
-    return sorted(found)
+        mine = (event["verb"], target.get("resource"), target.get("namespace")) == (verb, "jobs", namespace)
+        if mine and "dryRun" not in event["requestURI"]:
+            yield event
 
 
 def made_twice(cluster: Cluster, namespace: str) -> list[str]:

@@ -21,12 +21,26 @@ from merp_records.engine import database_url
 
 @dataclass
 class Server:
-    """A running MariaDB server."""
+    """A MariaDB server, which may be stopped and started again."""
 
-    process: subprocess.Popen[bytes]
+    command: list[str]
     port: int
     folder: Path
     numbers: Iterator[int] = field(default_factory=itertools.count)
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        # What it says before it has opened its log: limits of the machine.
+        self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL)
+        wait_until(lambda: _answers(self), 60)
+
+    def stop(self) -> None:
+        """End it, as the machine does that it runs on; what it has is kept."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(60)
+            self.process = None
 
     @property
     def socket(self) -> Path:
@@ -86,21 +100,17 @@ def running(*options: str) -> Iterator[Server]:
         port = probe.getsockname()[1]
     files = [f"--socket={folder}/socket", f"--log-error={folder}/error.log", f"--pid-file={folder}/pid"]
     own = [*files, "--skip-name-resolve", f"--port={port}", "--bind-address=127.0.0.1"]
-    process = subprocess.Popen(
-        [daemon, *common, *own, *options],
-        stderr=subprocess.DEVNULL,  # what it says before it has opened its log: limits of the machine
-    )
-    server = Server(process, port, folder)
+    server = Server([daemon, *common, *own, *options], port, folder)
     try:
-        wait_until(lambda: _answers(server), 60)
+        server.start()
         yield server
     finally:
-        process.terminate()
-        process.wait(60)
+        server.stop()
         shutil.rmtree(folder)
 
 
 def _answers(server: Server) -> bool:
+    assert server.process is not None, "it was started"
     assert server.process.poll() is None, (server.folder / "error.log").read_text()
     try:
         server.admin().close()
