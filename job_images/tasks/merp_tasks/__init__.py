@@ -1,5 +1,5 @@
 """The tasks that an ERP schedules first. An ordinary user of merp-runner: importing this registers them."""
 
-from merp_tasks import backups, commands, http_requests, inventory, production, purge, scripts, sync
+from merp_tasks import backups, commands, http_requests, inventory, production, purge, reports, scripts, sync
 
-__all__ = ["backups", "commands", "http_requests", "inventory", "production", "purge", "scripts", "sync"]
+__all__ = ["backups", "commands", "http_requests", "inventory", "production", "purge", "reports", "scripts", "sync"]
