@@ -120,6 +120,14 @@ def diagnose(pod: Json) -> tuple[Reason, str] | None:
     return None if reason is None else (reason, message)
 
 
+def has_failed(pod: Json) -> bool:
+    """Whether the task's container worked and failed, or is being ended: what it said last may tell why."""
+    ended = terminated(pod)
+    if ended is not None:
+        return bool(ended["exitCode"] != 0)
+    return started_at(pod) is not None and bool(pod["metadata"].get("deletionTimestamp"))
+
+
 def details(pod: Json) -> Json:
     """What a record keeps of one attempt."""
     ended = terminated(pod)
@@ -131,6 +139,7 @@ def details(pod: Json) -> Json:
         "startedAt": None if began is None else began.isoformat(),
         "finishedAt": None if ended is None else ended.get("finishedAt"),
         "exitCode": None if ended is None else ended["exitCode"],
+        "signal": None if ended is None else _signal_of(ended["exitCode"]),
         "reason": None if reason is None else reason[0].value,
         "message": None if reason is None else reason[1],
     }
@@ -152,6 +161,10 @@ def remembering(known: Json | None, pod: Json) -> Json:
     conditions += [entry for entry in now.get("conditions") or [] if entry["type"] not in _PROGRESS]
     kept = {key: before[key] for key in ("initContainerStatuses", "containerStatuses") if key in before}
     return pod | {"status": now | kept | {"conditions": conditions}}
+
+
+def _signal_of(code: int) -> int | None:
+    return code - _SIGNAL_BASE if code > _SIGNAL_BASE else None
 
 
 def _ended(pod: Json, ended: Json, deleted: bool) -> tuple[Reason, str]:

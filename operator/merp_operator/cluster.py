@@ -6,6 +6,7 @@ a stale operator still had in flight changes nothing.
 
 import json
 from collections.abc import Iterable
+from contextlib import aclosing
 from datetime import datetime
 from http import HTTPStatus
 from typing import Final
@@ -22,6 +23,8 @@ _CREATE: Final = {"fieldManager": names.FIELD_MANAGER_OPERATOR, "fieldValidation
 _REFUSALS: Final = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
+# A kubelet that says nothing for so long is not asked further.
+_LOG_SECONDS: Final = 10.0
 # Named explicitly: the API's default for Jobs leaves their pods behind.
 _BACKGROUND: Final = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"}
 
@@ -99,6 +102,14 @@ class Cluster:
             for pod in page["items"]
             if any(owner["uid"] == uid for owner in pod["metadata"].get("ownerReferences") or [])
         ]
+
+    async def log_of(self, pod: Json, container: str, *, lines: int, limit: int) -> str:
+        """The last lines of a container's log, at most `limit` bytes of them, also of one that has ended."""
+        metadata = pod["metadata"]
+        path = paths.POD.at(metadata["namespace"], metadata["name"], "log")
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(limit)}
+        async with aclosing(self._client.stream(path, query=query, idle_seconds=_LOG_SECONDS)) as found:
+            return b"\n".join([line async for line in found]).decode(errors="replace")
 
     async def create_job(self, job: Json, *, dry_run: bool = False) -> bool:
         """Create a Job. False if the name is taken: then the run exists, or something else has its name."""

@@ -23,6 +23,7 @@ from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
 from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
+from merp_operator.log_tails import LogTails
 from merp_operator.picture import Pictures
 from merp_operator.pools import Pools
 from merp_operator.reconcile import Reconciler
@@ -84,6 +85,7 @@ class Process:
             now=now,
             clock=time.monotonic,
         )
+        self._log_tails = LogTails(cluster=cluster, look=self._queue.add, enabled=settings.merp_log_tails)
         self._calendar_statuses = CalendarStatuses(cluster=cluster, watch=self._watch, now=now)
         self._reconciler = Reconciler(
             cluster=cluster,
@@ -94,6 +96,7 @@ class Process:
             job_runs=JobRuns(
                 cluster=cluster, watch=self._watch, recorder=self._recorder, expectations=expectations, clock=now
             ),
+            log_tails=self._log_tails,
             gates=Gates(cluster=cluster, pictures=pictures, expectations=expectations, pools=self._pools),
             defaults=self._defaults,
             now=now,
@@ -171,6 +174,7 @@ class Process:
             group.create_task(self._close_what_is_gone())
             group.create_task(self._clock.run())
             group.create_task(self._calendar_statuses.run())
+            group.create_task(self._log_tails.run())
             for _ in range(_POOL_WORKERS):
                 group.create_task(self._pools.run())
             for _ in range(_WORKERS):

@@ -35,6 +35,7 @@ from merp_operator.definition import Problem
 from merp_operator.desired import Defaults
 from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
+from merp_operator.log_tails import LogTails
 from merp_operator.looks import Looks
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
@@ -80,6 +81,7 @@ class Reconciler:
         starter: Starter,
         job_runs: JobRuns,
         gates: Gates,
+        log_tails: LogTails,
         defaults: Callable[[], Defaults],
         now: Callable[[], datetime],
         plan: Callable[[Key, datetime], None],
@@ -91,6 +93,7 @@ class Reconciler:
         self._starter = starter
         self._job_runs = job_runs
         self._gates = gates
+        self._log_tails = log_tails
         self._defaults = defaults
         self._now = now
         self._plan = plan
@@ -257,13 +260,22 @@ class Reconciler:
         """Hand over what is to be remembered. Verdicts without a run only as they were written into the status."""
         row = records.job_record(observed, defaults, written)
         self._rows[observed.uid] = row
+        self._log_tails.want((observed.namespace, observed.name), observed.runs)
         endings = [records.ending_record(observed, entry) for entry in status.read(written).unrecorded]
-        self._recorder.submit(row, [*endings, *(self._execution(row, item.run, item.outcome) for item in judged)])
+        executions = [(item.run, self._execution(row, item.run, item.outcome)) for item in judged]
+        for run, execution in executions:
+            if execution.end_time is not None and self._recorder.has(execution):
+                self._log_tails.recorded(run)
+        self._recorder.submit(row, [*endings, *(execution for _, execution in executions)])
 
-    @staticmethod
-    def _execution(row: JobRecord, run: Run, ending: Outcome) -> ExecutionRecord:
+    def _execution(self, row: JobRecord, run: Run, ending: Outcome) -> ExecutionRecord:
         return records.execution_record(
-            job_id=row.id, namespace=row.namespace, job_name=row.resource_name, run=run, outcome=ending
+            job_id=row.id,
+            namespace=row.namespace,
+            job_name=row.resource_name,
+            run=run,
+            outcome=ending,
+            log_tails=self._log_tails.of(run),
         )
 
     async def _tell_vanished(self, key: Key) -> list[Run]:
@@ -304,6 +316,8 @@ class Reconciler:
             if run.finished and self._recorder.is_committed(execution):
                 self._recorder.forget(execution)
         told = {run.uid for run in gone}
+        for run in gone:
+            self._log_tails.forget(run.pods)
         left = {
             uid: run
             for uid, run in self._vanished.pop(key, {}).items()
@@ -317,8 +331,9 @@ class Reconciler:
         if observed.spec is None:
             return None
         committed = frozenset(run.name for run in observed.runs if self._committed(observed, run))
-        # What a backfill has not counted yet stays, and what a dependent has not seen.
+        # What a backfill has not counted yet stays, and what a dependent has not seen; and logs go with their Jobs.
         committed -= backfill.held(observed)
+        committed -= {run.name for run in observed.runs if self._log_tails.is_pending(run)}
         unseen = self._unseen(observed)
         accounted = status.read(observed.status).accounted
         held = False
@@ -366,7 +381,8 @@ class Reconciler:
     async def _gone(self, key: Key) -> None:
         """The ScheduledJob is not there: its runs are told of, and requests for it say so."""
         await self._tell_vanished(key)
-        self._vanished.pop(key, None)
+        for run in self._vanished.pop(key, {}).values():
+            self._log_tails.forget(run.pods)
         await self._job_runs.without_job(key)
         self._gates.forget(key)
         self._looks.forget_job(key)

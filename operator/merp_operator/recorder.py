@@ -80,6 +80,10 @@ class Recorder:
         known = self._known.get(execution_id)
         return known is not None and known.end_time is not None
 
+    def has(self, execution: ExecutionRecord) -> bool:
+        """Whether the database has that record as it is."""
+        return self._known.get(execution.id) == execution
+
     def forget(self, execution_id: str) -> None:
         """The Job is gone: its record need not be compared again."""
         self._known.pop(execution_id, None)

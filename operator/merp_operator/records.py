@@ -1,7 +1,9 @@
 """What was observed, as the rows that remember it. Pure."""
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
@@ -47,8 +49,17 @@ def job_record(observed: Observed, defaults: desired.Defaults, status: Json) -> 
     )
 
 
-def execution_record(*, job_id: str, namespace: str, job_name: str, run: Run, outcome: Outcome) -> ExecutionRecord:
-    """The row of a run."""
+def execution_record(
+    *,
+    job_id: str,
+    namespace: str,
+    job_name: str,
+    run: Run,
+    outcome: Outcome,
+    log_tails: Mapping[str, str] = MappingProxyType({}),
+) -> ExecutionRecord:
+    """The row of a run; `log_tails` are what its failed attempts said last, by the names of their pods."""
+    tails = [log_tails[name] for name in (pod["metadata"]["name"] for pod in run.pods) if name in log_tails]
     return ExecutionRecord(
         job_id=job_id,
         namespace=namespace,
@@ -64,7 +75,8 @@ def execution_record(*, job_id: str, namespace: str, job_name: str, run: Run, ou
         result=outcome.result,
         error=outcome.error,
         attempts=outcome.attempts,
-        attempt_details=list(outcome.attempt_details) or None,
+        attempt_details=[_with_tail(entry, log_tails) for entry in outcome.attempt_details] or None,
+        log_tail=tails[-1] if tails else None,
         exit_code=outcome.exit_code,
         waited_seconds=outcome.waited_seconds,
         job_uid=run.uid,
@@ -152,6 +164,11 @@ def _reason_parameters(outcome: Outcome) -> Json | None:
     if not outcome.ended:
         return None
     return {"message": outcome.message} | ({"truncated": True} if outcome.truncated else {})
+
+
+def _with_tail(entry: Json, log_tails: Mapping[str, str]) -> Json:
+    tail = log_tails.get(entry["pod"])
+    return entry if tail is None else entry | {"logTail": tail}
 
 
 def _dependency(entry: Dependency) -> DependencyRecord:

@@ -47,6 +47,9 @@ class OperatorSettings(DatabaseSettings):
     merp_pod_name: Annotated[
         str, Field(default_factory=socket.gethostname, description="Who holds the Lease. Default: the host's name.")
     ]
+    merp_log_tails: Annotated[
+        bool, Field(description="Whether the end of a failed attempt's log is kept with its record. Default: true.")
+    ] = True
     merp_kubeconfig: Annotated[
         Path | None, Field(description="A kubeconfig, outside a cluster. Default: the pod's own account.")
     ] = None

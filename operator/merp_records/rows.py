@@ -178,12 +178,23 @@ def merge_execution(old: Row, new: Row) -> Row | None:
             return None
         merged = {**_known(new), **_known(old)}
         merged = {name: merged.get(name) for name in old}
+        merged["attempt_details"] = _merge_attempts(new["attempt_details"], old["attempt_details"])
         if new["count"] > old["count"]:
             merged |= {name: new[name] for name in _OF_A_RANGE}
     else:
         merged = {**old, **_known(new)}
+        merged["attempt_details"] = _merge_attempts(old["attempt_details"], new["attempt_details"])
         merged["attempts"] = max(old["attempts"], new["attempts"])
     return None if merged == old else merged
+
+
+def _merge_attempts(first: Any, then: Any) -> Any:
+    """Both lists, by pod, in the order of the second; what it does not say of one the first does."""
+    if not first or not then:
+        return then or first
+    known = {entry.get("pod"): entry for entry in first}
+    merged = [known.pop(entry.get("pod"), {}) | entry for entry in then]
+    return [*known.values(), *merged]
 
 
 def merge_batch(rows: Iterable[Row], merge: Any) -> dict[str, Row]:

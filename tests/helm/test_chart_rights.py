@@ -27,6 +27,7 @@ CALLS = [
     ("Cluster.keep_books", "batch", "cronjobs/status", "patch"),
     ("Cluster.jobs_of", "batch", "jobs", "list"),
     ("Cluster.pods_of", "", "pods", "list"),
+    ("Cluster.log_of", "", "pods/log", "get"),
     ("Cluster.create_job", "batch", "jobs", "create"),
     ("Cluster.end_run", "batch", "jobs", "patch"),
     ("Cluster.hand_over", "batch", "jobs", "patch"),
@@ -67,6 +68,11 @@ class TestOperator:
     def test_everywhere_it_may_do_what_it_calls_and_nothing_else(self, chart):
         role = chart.objects().get("ClusterRole", "erp-system:erp-merp-scheduler")
         assert granted(role) == called(CALLS + DEFINITIONS + CALENDARS)
+
+    def test_without_logs_in_the_records_it_reads_none(self, chart):
+        role = chart.objects("operator.logTails=false").get("ClusterRole", "erp-system:erp-merp-scheduler")
+        without = [call for call in CALLS if call[2] != "pods/log"]
+        assert granted(role) == called(without + DEFINITIONS + CALENDARS)
 
     def test_in_one_namespace_its_rights_end_there(self, chart):
         objects = chart.objects("watchNamespace=erp")

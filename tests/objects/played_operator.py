@@ -24,6 +24,7 @@ from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
 from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
+from merp_operator.log_tails import LogTails
 from merp_operator.picture import Pictures
 from merp_operator.pools import Pools
 from merp_operator.reconcile import Reconciler
@@ -57,6 +58,9 @@ class PlayedRecorder:
     def is_committed(self, execution_id: str) -> bool:
         known = self._committed.get(execution_id)
         return known is not None and known.end_time is not None
+
+    def has(self, execution: ExecutionRecord) -> bool:
+        return self._committed.get(execution.id) == execution
 
     def remembers(self, execution_id: str) -> bool:
         """Whether it still compares that record."""
@@ -142,6 +146,7 @@ class World:
             pools=pools,
         )
         parts |= {"recorder": recorder, "starter": self.starter, "job_runs": job_runs, "gates": gates}
+        parts["log_tails"] = LogTails(cluster=cast(Cluster, self.cluster), look=lambda _: None)
         self.reconciler = Reconciler(**parts, plan=lambda _, moment: self.planned.append(moment))
         self.show()
 

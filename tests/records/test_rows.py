@@ -133,6 +133,7 @@ WAITING = {"status": RunState.WAITING}
 RUNNING = {"status": RunState.RUNNING, "node": "node-1"}
 SUCCESS = {"status": Verdict.SUCCESS, "end_time": LATER}
 FAILED = {"status": Verdict.FAILED, "end_time": LATER, "reason": Reason.EXIT_CODE}
+A1, A2 = {"pod": "r-a", "exitCode": 1}, {"pod": "r-b", "exitCode": 2}
 MISSED = {"status": Verdict.MISSED, "end_time": LATER, "due_time": NOW}
 
 
@@ -150,6 +151,24 @@ MISSED = {"status": Verdict.MISSED, "end_time": LATER, "due_time": NOW}
         pytest.param(FAILED, FAILED | {"reason": Reason.SIGNAL}, None, id="same-verdict-changes-nothing-known"),
         pytest.param({"attempts": 3}, {"attempts": 1}, None, id="attempts-not-back"),
         pytest.param(RUNNING, RUNNING | {"node": None}, None, id="nothing-known-is-forgotten"),
+        pytest.param(
+            FAILED | {"attempt_details": [A1, A2]},
+            FAILED | {"attempt_details": [A1 | {"logTail": "t"}]},
+            FAILED | {"attempt_details": [A1 | {"logTail": "t"}, A2]},
+            id="same-verdict-adds-to-its-attempts",
+        ),
+        pytest.param(
+            RUNNING | {"attempt_details": [A1 | {"logTail": "t"}]},
+            RUNNING | {"attempt_details": [A1 | {"exitCode": 9}, A2]},
+            RUNNING | {"attempt_details": [A1 | {"logTail": "t", "exitCode": 9}, A2]},
+            id="attempts-are-told-further",
+        ),
+        pytest.param(
+            FAILED | {"attempt_details": [A1 | {"logTail": "t"}]},
+            FAILED | {"attempt_details": [A1]},
+            None,
+            id="no-attempt-is-forgotten",
+        ),
         pytest.param(
             MISSED,
             MISSED | {"count": 9, "due_time_end": LATER},

@@ -61,6 +61,7 @@
     {{- include "merp-scheduler.commonEnv" . | nindent 4 }}
     - {name: MERP_WATCH_NAMESPACE, value: {{ .Values.watchNamespace | quote }}}
     - {name: MERP_HEALTH_PORT, value: "8080"}
+    - {name: MERP_LOG_TAILS, value: {{ .Values.operator.logTails | quote }}}
     # Also where there is one pod: while it is replaced, or its node is lost, there may be two.
     - {name: MERP_LEASE_NAMESPACE, value: {{ .Release.Namespace }}}
     - {name: MERP_LEASE_NAME, value: {{ include "merp-scheduler.leaseName" . }}}
