@@ -1,0 +1,150 @@
+"""Tasks in their images on a real cluster: those of one's own by the commands that are documented, the predefined ones by
+connections."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kube import Kube
+from operator_process import OperatorProcess
+
+from merp_cluster.cluster import Cluster
+
+pytestmark = pytest.mark.cluster
+
+Json = dict[str, Any]
+ROOT = Path(__file__).parents[2]
+PASSWORD = "p@ss:w/rd#1?%25&x=+"
+
+
+def documented_commands(readme: Path, after: str) -> str:
+    """The indented block that follows a line of a page."""
+    text = readme.read_text(encoding="utf-8").partition(after)[2]
+    block = re.match(r"\s*\n((?: {4}.*\n)+)", text)
+    assert block is not None, f"{readme} has no commands after {after!r}"
+    return re.sub(r"^ {4}", "", block[1], flags=re.MULTILINE)
+
+
+@pytest.fixture
+def default(cluster: Cluster, definitions: None, tmp_path: Path) -> Iterator[Kube]:
+    """The namespace that commands without one mean, with an operator."""
+    kube = Kube(cluster, "default")
+    process = OperatorProcess(tmp_path, cluster.kubeconfig, "default")
+    process.start()
+    yield kube
+    kube.kubectl("delete", "sj,jr", "--all", "--timeout=60s")
+    assert process.stop() == 0
+
+
+@pytest.mark.usefixtures("images", "default")
+def test_the_example_by_its_own_page(cluster: Cluster) -> None:
+    commands = documented_commands(ROOT / "examples/own-tasks/README.md", "On the embedded cluster of `make demo`:")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands],
+        cwd=ROOT,
+        env=os.environ | {"MERP_CLUSTER": cluster.name},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "jobrun.scheduler.merp.io/allocate-rent-now condition met" in done.stdout
+    assert re.search(r"^allocate-rent +0 6 1 \* \* +Asia/Shanghai +True ", done.stdout, re.MULTILINE)
+
+
+def result_of(kube: Kube, name: str) -> Json:
+    """What the only run of a JobRun left as its termination message, once it has a verdict."""
+    status = kube.until(f"{name} has a verdict", lambda: kube.verdict(name), 120)
+    pods = kube.list("pods", f"job-name={status['run']}")
+    message = pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
+    document: Json = json.loads(message)
+    return {"verdict": status["verdict"], **document}
+
+
+def run_task(kube: Kube, name: str, image: str, task: Json, **template: Any) -> Json:
+    """Declare a job and ask for a run of it."""
+    spec = {"schedule": {"cron": "0 0 1 1 *"}, "task": task, "template": {"image": image, **template}}
+    kube.apply(
+        {"apiVersion": "scheduler.merp.io/v1", "kind": "ScheduledJob", "metadata": {"name": name}, "spec": spec},
+        {
+            "apiVersion": "scheduler.merp.io/v1",
+            "kind": "JobRun",
+            "metadata": {"name": name},
+            "spec": {"scheduledJob": name},
+        },
+    )
+    return result_of(kube, name)
+
+
+def start_server(kube: Kube, image: str) -> None:
+    env = {"MARIADB_DATABASE": "shop", "MARIADB_USER": "erp", "MARIADB_PASSWORD": PASSWORD}
+    container = {
+        "name": "mariadb",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [{"name": name, "value": value} for name, value in env.items()],
+        "readinessProbe": {"tcpSocket": {"port": 3306}, "periodSeconds": 2},
+    }
+    parts = {"type": "mysql", "host": "mariadb", "username": "erp", "database": "shop", "password": PASSWORD + "\n"}
+    kube.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shop"}, "stringData": parts},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "mariadb"},
+            "spec": {"selector": {"app": "mariadb"}, "ports": [{"port": 3306}]},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "mariadb", "labels": {"app": "mariadb"}},
+            "spec": {"containers": [container]},
+        },
+    )
+    kube.kubectl("wait", "--for=condition=Ready", "pod/mariadb", "--timeout=120s")
+
+
+def test_predefined_tasks_by_a_connection(kube: Kube, images: dict[str, str], tmp_path: Path) -> None:
+    start_server(kube, images["mariadb"])
+    process = OperatorProcess(tmp_path, kube.cluster.kubeconfig, kube.namespace)
+    process.start()
+    # As docs/connections.md says.
+    mounted: dict[str, Any] = {
+        "volumes": [{"name": "shop", "secret": {"secretName": "shop"}}, {"name": "output", "emptyDir": {}}],
+        "volumeMounts": [
+            {"name": "shop", "mountPath": "/etc/merp-connections/shop", "readOnly": True},
+            {"name": "output", "mountPath": "/output"},
+        ],
+    }
+    script = "CREATE TABLE t (id INT PRIMARY KEY, v VARCHAR(20) CHARACTER SET utf8mb4); INSERT INTO t VALUES (1, :v)"
+    filled = run_task(
+        kube,
+        "c43-fill",
+        images["tasks"],
+        {"func": "sql_script", "args": ["shop", script], "kwargs": {"parameters": {"v": "库存𠮷✅"}}},
+        **mounted,
+    )
+    backed_up = run_task(kube, "backup", images["tasks"], {"func": "database_backup", "args": ["shop"]}, **mounted)
+    broken = run_task(
+        kube,
+        "c59-broken",
+        images["tasks"],
+        {"func": "sql_script", "args": ["shop", f"SELECT '{PASSWORD}' FROM nowhere"]},
+        **mounted,
+    )
+    unknown = run_task(kube, "unknown", images["tasks"], {"func": "database_backup", "args": ["wms"]}, **mounted)
+    assert process.stop() == 0
+    assert (filled["verdict"], filled["result"]["results"]) == ("success", [{"changed": 0}, {"changed": 1}])
+    assert (backed_up["verdict"], backed_up["result"]["tables"], backed_up["result"]["rows"]) == ("success", 1, 1)
+    assert broken["verdict"] == "failed"
+    # The parameter is the job's own text; what the run says of it is masked.
+    assert "SELECT '***'" in broken["error"]["message"]
+    assert PASSWORD not in json.dumps(broken)
+    assert (unknown["verdict"], unknown["error"]["type"]) == ("failed", "ParameterError")
+    assert "connection 'wms': this run has shop" in unknown["error"]["message"]
