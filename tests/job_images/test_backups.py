@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,6 +123,21 @@ def test_old_ones_are_deleted_and_others_left_alone(new_database: NewDatabase, c
     assert [each.file[:12] for each in archives(output, "erp")] == ["erp-20261203", "erp-20261204"]
     assert len(archives(output, "erp-2")) == 1
     assert set(strangers) < set(names(output))
+
+
+def test_what_killed_runs_left_is_swept_after_a_day(erp: Connection, context: Context, output: Path) -> None:
+    yesterday = datetime.now(UTC).timestamp() - 90_000
+    for name in (".backup-old", ".restore-old", ".backup-new"):
+        (output / name).mkdir()
+        (output / name / "copy.db").touch()
+    for name in (".erp-x.sql.gz.part", ".new.sql.gz.part", ".profile"):
+        (output / name).touch()
+    for name in (".backup-old", ".restore-old", ".erp-x.sql.gz.part", ".profile"):
+        os.utime(output / name, (yesterday, yesterday))
+    result = database_backup(context, erp)
+    assert set(names(output)) == {
+        ".backup-new", ".new.sql.gz.part", ".profile", result["file"], "erp-20261130T160000Z.json",
+    }  # fmt: skip
 
 
 def damage(output: Path, how: str) -> None:

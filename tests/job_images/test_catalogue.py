@@ -1,8 +1,10 @@
 """The catalogue: what an image can run, as JSON Schema 2020-12."""
 
 import json
+import re
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -154,3 +156,25 @@ def test_what_is_broken_is_told_and_hides_no_other() -> None:
     assert made["broken"][0] == {"module": "absent_module", "error": "ModuleNotFoundError: no"}
     assert made["broken"][1]["task"] == "unreadable"
     assert "cannot come from JSON" in made["broken"][1]["error"]
+
+
+PREDEFINED = [name for name, task in sorted(REGISTRY.tasks.items()) if task.source.startswith("merp_tasks.")]
+
+
+@pytest.mark.parametrize("name", PREDEFINED)
+def test_predefined_tasks_say_what_they_are_in_full(name: str) -> None:
+    made = entry(REGISTRY.resolve(name))
+    assert set(made["title"]) == {"en", "zh"}
+    assert made["description"].endswith(".")
+    assert [
+        parameter for parameter, schema in made["parameters"]["properties"].items() if "description" not in schema
+    ] == []
+
+
+def test_every_predefined_task_and_parameter_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs/tasks-predefined.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## ([a-z_]+)\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL))
+    assert sorted(sections) == PREDEFINED
+    for name, section in sections.items():
+        documented = set(re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\| (`.*?) \|", section, re.MULTILINE))))
+        assert documented >= set(entry(REGISTRY.resolve(name))["parameters"]["properties"]), name

@@ -102,8 +102,19 @@ def test_unknown_name(tmp_path: Path, name: str) -> None:
     assert len(str(refused.value)) < 250
 
 
-def test_a_run_without_connections(tmp_path: Path) -> None:
-    environment = {"MERP_CONNECTIONS": str(tmp_path / "absent"), "MERP_CONNECTION_ERP": ""}
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param("{}/absent", id="absent"),
+        pytest.param("{}/file", id="a-file"),
+        pytest.param("{}/loop", id="a-link-to-itself"),
+        pytest.param("/" + "a" * 5000, id="longer-than-a-path"),
+    ],
+)
+def test_a_run_without_connections(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    environment = {"MERP_CONNECTIONS": folder.format(tmp_path), "MERP_CONNECTION_ERP": ""}
     assert (names(environment), list(secrets(environment))) == ([], [])
     with pytest.raises(ParameterError, match="this run has none"):
         connection("erp", environment)

@@ -56,7 +56,7 @@ def connection(name: str, environment: Mapping[str, str] = os.environ) -> Connec
     """The connection of that name. Raises ParameterError where this run has none, naming those it has."""
     if _NAME.fullmatch(name) is not None:
         folder = _directory(environment) / name
-        if folder.is_dir():
+        if folder in _folders(environment):
             return Connection(name, _values(folder))
         url = environment.get(_variable(name), "").rstrip("\r\n")
         if url:
@@ -94,9 +94,10 @@ def _directory(environment: Mapping[str, str]) -> Path:
 
 def _folders(environment: Mapping[str, str]) -> list[Path]:
     directory = _directory(environment)
-    if not directory.is_dir():
+    try:
+        return sorted(folder for folder in directory.iterdir() if _NAME.fullmatch(folder.name) and folder.is_dir())
+    except OSError:  # there is none, or none that this user may look into
         return []
-    return sorted(folder for folder in directory.iterdir() if _NAME.fullmatch(folder.name) and folder.is_dir())
 
 
 def _variables(environment: Mapping[str, str]) -> list[str]:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -15,6 +16,10 @@ from merp_tasks.outputs import whole_file
 _CHUNK: Final = 1 << 20
 # What zlib gains beyond it is less than what it costs.
 _LEVEL: Final = 6
+_DAY: Final = 86_400
+BACKING_UP: Final = ".backup-"
+RESTORING: Final = ".restore-"
+_UNFINISHED: Final = (f"{BACKING_UP}*", f"{RESTORING}*", ".*.gz.part")
 
 
 class Copy(Protocol):
@@ -85,6 +90,16 @@ def remove_old(directory: Path, found: Sequence[Archive], keep: int) -> list[str
         # Last: who is killed in between finds it again.
         (directory / _description(archive.file)).unlink(missing_ok=True)
     return [archive.file for archive in old]
+
+
+def sweep(directory: Path, now: datetime) -> None:
+    """Delete what runs left unfinished that were killed. What is younger than a day may be another run's at work."""
+    for path in [path for pattern in _UNFINISHED for path in directory.glob(pattern)]:
+        if now.timestamp() - path.stat().st_mtime > _DAY:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def unpack(path: Path) -> Iterable[bytes]:

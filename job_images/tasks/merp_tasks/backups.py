@@ -26,10 +26,11 @@ def database_backup(
         raise ParameterError(f"keep: {keep} is not between 1 and {_MAX_KEEP}")
     directory = folder()
     # Here: it takes a quarter of a second, which every other task of the image would wait for too.
-    from merp_tasks.archives import Archive, archives, remove_old
+    from merp_tasks.archives import Archive, archives, remove_old, sweep
     from merp_tasks.copies import copy_of
 
     copy = copy_of(connection, routines=routines)
+    sweep(directory, datetime.now(UTC))
     stem = f"{connection.name}-{context.due_time:%Y%m%dT%H%M%SZ}"
     archive = Archive.write(directory, stem, connection.name, copy, datetime.now(UTC))
     context.progress(1, 1, archive.file)

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Engine, MetaData, func, inspect, select, text
 from sqlalchemy.schema import DropTable, Table
 
 from merp_runner import Connection, ParameterError, TaskFailed
-from merp_tasks.archives import Archive, Copy, unpack
+from merp_tasks.archives import BACKING_UP, RESTORING, Archive, Copy, unpack
 from merp_tasks.databases import database, database_url, sqlite_path
 from merp_tasks.outputs import folder
 
@@ -54,7 +54,7 @@ def restored_counts(archive: Archive, directory: Path, scratch: Connection | Non
     """Restore an archive; its rows by table. ParameterError for an unfit scratch, TaskFailed for a bad archive."""
     pieces = unpack(directory / archive.file)
     if archive.kind == "sqlite":
-        with tempfile.TemporaryDirectory(dir=directory, prefix=".restore-") as made:
+        with tempfile.TemporaryDirectory(dir=directory, prefix=RESTORING) as made:
             path = Path(made) / "restored.db"
             with path.open("wb") as file:
                 for piece in pieces:
@@ -83,7 +83,7 @@ class SqliteCopy:
 
     def write(self, file: IO[bytes]) -> dict[str, int]:
         """Copy while others may write, check the copy, and pack it."""
-        with tempfile.TemporaryDirectory(dir=folder(), prefix=".backup-") as made:
+        with tempfile.TemporaryDirectory(dir=folder(), prefix=BACKING_UP) as made:
             copied = Path(made) / "copy.db"
             with (
                 contextlib.closing(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)) as source,

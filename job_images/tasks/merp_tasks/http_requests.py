@@ -33,7 +33,7 @@ Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 def http_request(
     context: Context,
     url: Annotated[str, "The whole URL; with a connection what follows its URL, such as /api/orders"],
-    method: Method = "GET",
+    method: Annotated[Method, "HEAD and GET only read; the others change something"] = "GET",
     *,
     connection: Annotated[Connection | None, "Service: its url, and token or username and password"] = None,
     headers: Annotated[Mapping[str, str] | None, "Headers beside the task's own; no credentials"] = None,
