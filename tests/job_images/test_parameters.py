@@ -167,6 +167,19 @@ def test_call(function: Callable[..., Any], args: list[Any], kwargs: dict[str, A
         pytest.param(many, [1], {"d": 1, "ee": 1}, ("ee: unknown parameter; did you mean e?",), id="near-name"),
         pytest.param(many, [1], {"d": 1, "zzz": 1}, ("zzz: unknown parameter; the task takes c, d, e",), id="far-name"),
         pytest.param(
+            many,
+            [1],
+            {"d": 1, "": 1, "self": 1, "__class__": 1, "名": 1, "d ": 1},
+            (
+                ": unknown parameter; the task takes c, d, e",
+                "self: unknown parameter; the task takes c, d, e",
+                "__class__: unknown parameter; the task takes c, d, e",
+                "名: unknown parameter; the task takes c, d, e",
+                "d : unknown parameter; did you mean d?",
+            ),
+            id="odd-names",
+        ),
+        pytest.param(
             spread,
             ["f", "1"],
             {"x": 1},
