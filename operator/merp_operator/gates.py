@@ -59,7 +59,7 @@ class Gates:
         found = Look(opened=tuple(listed), troubles=troubles, accounted=before.accounted)
         if suspended:
             if spec.pool is not None:
-                self._pools.nothing(observed, spec)
+                self._pools.nothing(observed, spec, _unfinished(seen))
             return found
         waiting, again, room = await self._runs(observed, spec, zone, seen, listed, now)
         accounted = await self._newly_met(observed, spec, defaults, before, seen, listed, now)
@@ -120,7 +120,7 @@ class Gates:
                 waiting[answer.run] = f"waiting for {', '.join(turns.replacing)} to end, which it replaces"
             else:
                 ready.append(answer)
-        room = self._room(observed, spec, [jobs[answer.run] for answer in ready])
+        room = self._room(observed, spec, [jobs[answer.run] for answer in ready], _unfinished(seen))
         for answer in ready:
             if answer.run in room.waiting:
                 waiting[answer.run] = room.waiting[answer.run]
@@ -128,10 +128,10 @@ class Gates:
                 await self._release(jobs[answer.run], answer)
         return waiting, min(again, default=None), room
 
-    def _room(self, observed: Observed, spec: ScheduledJobSpec, runs: list[Run]) -> Room:
+    def _room(self, observed: Observed, spec: ScheduledJobSpec, runs: list[Run], awaited: frozenset[str]) -> Room:
         """What waits for nothing but room: with whom it is to wait on."""
         if spec.pool is not None:
-            return self._pools.ask(observed, spec, runs)
+            return self._pools.ask(observed, spec, runs, awaited)
         self._pools.leave((observed.namespace, observed.name))
         return Room()
 
@@ -194,3 +194,8 @@ class Gates:
 def _beside(answer: Open, turns: overlap.Decision) -> bool:
     """Whether a run may go beside those that are to be replaced: the one that replaces them is the last."""
     return bool(turns.goes_on) and answer.run != turns.goes_on[-1].run
+
+
+def _unfinished(upstreams: Mapping[str, Upstream]) -> frozenset[str]:
+    """The unfinished runs of the jobs that are waited for, by name."""
+    return frozenset(run.name for upstream in upstreams.values() for run in upstream.runs if run.verdict is None)

@@ -131,7 +131,7 @@ def observe(
     spec, problem = _read_spec(ScheduledJobSpec, body)
     times, schedule_problem = _read_schedule(spec, timetable)
     uid = metadata["uid"]
-    mine = [read_run(metadata["name"], job, pods) for job, pods in jobs if _belongs(job, uid)]
+    mine = [read_run(metadata["name"], job, pods) for job, pods in jobs if belongs(job, uid)]
     return Observed(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -183,8 +183,9 @@ def is_finished(job: Json) -> bool:
     return condition(job, "Complete") is not None or condition(job, "Failed") is not None
 
 
-def _belongs(job: Json, uid: str) -> bool:
-    # By UID, so that a job made again under an old name does not inherit the runs of the one before.
+def belongs(job: Json, uid: str) -> bool:
+    """Whether a Job is of the ScheduledJob with that UID: one made again under an old name does not inherit the runs of
+    the one before."""
     return (job["metadata"].get("labels") or {}).get(names.LABEL_SCHEDULED_JOB_UID) == uid
 
 

@@ -18,7 +18,7 @@ from merp_crds.reasons import ConditionReason
 from merp_crds.scheduledjob import ScheduledJobSpec
 from merp_kube import paths
 from merp_kube.client import ApiError, Unreachable
-from merp_operator import metrics, pool
+from merp_operator import metrics, observe, pool
 from merp_operator.cluster import Cluster
 from merp_operator.observe import Json, Observed, Run, is_finished
 from merp_operator.pool import Candidate, Decision
@@ -37,7 +37,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the last look at a job found: who would go on, and which of its waiting Jobs it has seen."""
+    """What the last look at a job found: who would go on.
+
+    `seen` are the runs that were unfinished then: its own by UID, those of the jobs that it waits for by name.
+    """
 
     pool: str
     candidates: tuple[Candidate, ...]
@@ -50,7 +53,7 @@ class Turns:
 
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
     written_at: float = float("-inf")
-    # Since when a job of it has runs that nobody has looked at, and whether that was told.
+    # Since when a job of it waits to be looked at, and whether that was told.
     unseen_since: float | None = None
     unseen_told: bool = False
 
@@ -91,15 +94,18 @@ class Pools:
         # Let go by this process, until the watch shows it.
         self._released: set[str] = set()
 
-    def ask(self, observed: Observed, spec: ScheduledJobSpec, runs: Iterable[Run]) -> Room:
-        """Ask for room for the runs of a job that could go on. Those that do not wait have it."""
+    def ask(self, observed: Observed, spec: ScheduledJobSpec, runs: Iterable[Run], awaited: Iterable[str] = ()) -> Room:
+        """Ask for room for the runs of a job that could go on. Those that do not wait have it.
+
+        `awaited` are the unfinished runs of the jobs that it waits for, by name, as it saw them.
+        """
         assert spec.pool is not None, "only jobs of a pool ask for room"
         wanted, name = list(runs), spec.pool.name
         candidates = tuple(
             Candidate(run.name, run.uid, observed.name, pool.priority(run.job, spec), run.due_time, spec.pool.slots)
             for run in wanted
         )
-        self._note(observed, name, candidates)
+        self._note(observed, name, candidates, awaited)
         body = self._watch.job_pools.get(observed.namespace, name)
         found = None if body is None else pool.read_spec(body)
         slots = None if found is None else found.slots
@@ -117,10 +123,10 @@ class Pools:
         }
         return Room(waiting, trouble)
 
-    def nothing(self, observed: Observed, spec: ScheduledJobSpec) -> None:
+    def nothing(self, observed: Observed, spec: ScheduledJobSpec, awaited: Iterable[str] = ()) -> None:
         """A job of a pool whose definition is not good: what waits goes on waiting, and takes no turn."""
         assert spec.pool is not None, "only jobs of a pool ask for room"
-        self._note(observed, spec.pool.name, ())
+        self._note(observed, spec.pool.name, (), awaited)
 
     def released(self, run: Run) -> None:
         """A run was let go: it takes room from now on, though the watch may not show it yet."""
@@ -177,10 +183,10 @@ class Pools:
         decision = pool.decide(spec.slots, before.admitted, self._taking(key, before), self._candidates(key))
         return await self._report(key, body, before, decision, turns)
 
-    def _note(self, observed: Observed, name: str, candidates: tuple[Candidate, ...]) -> None:
+    def _note(self, observed: Observed, name: str, candidates: tuple[Candidate, ...], awaited: Iterable[str]) -> None:
         key = (observed.namespace, observed.name)
         before = self._asked.get(key)
-        seen = frozenset(run.uid for run in observed.runs if _waits(run.job))
+        seen = frozenset([*(run.uid for run in observed.unfinished), *awaited])
         asked = Asked(name, candidates, seen)
         if before == asked:
             return
@@ -190,7 +196,7 @@ class Pools:
             self.changed(observed.namespace, before.pool)
 
     def _wait_for_looks(self, key: Key, turns: Turns) -> float | None:
-        """Whoever is of a higher priority may just have come: no turn is given before all that wait were looked at."""
+        """Whoever is of a higher priority may just have come, or got its turn: all that wait are looked at before."""
         unseen = [name for name in self._watch.members_of(*key) if self._is_unseen((key[0], name), key[1])]
         if not unseen:
             turns.unseen_since, turns.unseen_told = None, False
@@ -207,9 +213,26 @@ class Pools:
         return None
 
     def _is_unseen(self, member: Key, name: str) -> bool:
+        """Whether a job has a run that waits and may ask for room at its next look: a new one, or one whose turn the
+        end of another has brought."""
         asked = self._asked.get(member)
-        seen = asked.seen if asked is not None and asked.pool == name else frozenset()
-        return any(_waits(job) and job["metadata"]["uid"] not in seen for job, _ in self._watch.jobs_of(*member))
+        mine = asked if asked is not None and asked.pool == name else Asked(name, (), frozenset())
+        unfinished = self._unfinished(member)
+        idle = {job["metadata"]["uid"] for job in unfinished if job["spec"].get("suspend")}
+        if idle <= {entry.uid for entry in mine.candidates}:
+            return False
+        seen = {job["metadata"]["uid"] for job in unfinished}
+        for upstream in self._watch.upstreams_of(*member):
+            seen |= {job["metadata"]["name"] for job in self._unfinished((member[0], upstream))}
+        return mine.seen != seen
+
+    def _unfinished(self, key: Key) -> list[Json]:
+        """The unfinished Jobs of a ScheduledJob; nobody looks at those of one that is gone or on its way out."""
+        body = self._watch.scheduled_jobs.get(*key)
+        if body is None or body["metadata"].get("deletionTimestamp"):
+            return []
+        uid = body["metadata"]["uid"]
+        return [job for job, _ in self._watch.jobs_of(*key) if observe.belongs(job, uid) and not is_finished(job)]
 
     def _candidates(self, key: Key) -> list[Candidate]:
         namespace, name = key
@@ -290,7 +313,3 @@ class Pools:
         conflict = isinstance(error, ApiError) and error.status == HTTPStatus.CONFLICT
         level = logging.DEBUG if conflict else logging.WARNING
         _log.log(level, "look at pool %s/%s: %s; next try in %.1f s", *key, error, delay)
-
-
-def _waits(job: Json) -> bool:
-    return bool(job["spec"].get("suspend")) and not is_finished(job)

@@ -1,0 +1,76 @@
+"""Whose turn it is where a run may go on because another has just ended: the pool must not be faster than the gate."""
+
+import copy
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from played_pool import World
+
+from merp_crds import names
+from merp_crds.scheduledjob import Priority
+
+
+class PoolFirst(random.Random):
+    """The pool is looked at before the jobs: so it is in the process, whose looks at jobs read the cluster first."""
+
+    def choice(self, seq: Sequence[Any]) -> Any:
+        return seq[-1]
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [pytest.param("Allow", id="does-nothing-all-ask-already"), pytest.param("Queue", id="the-next-of-the-queue")],
+)
+async def test_the_next_of_a_job_has_the_turn_that_the_end_of_the_one_before_brings(policy: str) -> None:
+    world = World(1, {"a": 1, "b": 1})
+    world.edit("a", concurrencyPolicy=policy)
+    high = [world.comes("a", Priority.HIGH) for _ in range(3)]
+    low = [world.comes("b", Priority.LOW) for _ in range(3)]
+    assert await world.until_done(PoolFirst()) == high + low
+
+
+async def test_a_run_whose_upstream_has_just_ended_comes_before_lower_ones() -> None:
+    world = World(1, {"a": 1, "b": 1, "c": 1})
+    world.edit("b", dependsOn=[{"name": "a"}])
+    first = world.comes("a", Priority.HIGH)
+    await world.settle()
+    second, low = world.comes("b", Priority.HIGH), world.comes("c", Priority.LOW)
+    assert await world.until_done(PoolFirst()) == [first, second, low]
+
+
+async def test_a_replacement_comes_before_lower_ones_when_what_it_replaces_has_ended() -> None:
+    world = World(1, {"a": 1, "b": 1})
+    world.edit("a", concurrencyPolicy="Replace")
+    first = world.comes("a", Priority.HIGH)
+    await world.settle()
+    low, second = world.comes("b", Priority.LOW), world.comes("a", Priority.HIGH)
+    await world.settle()
+    assert names.ANNOTATION_ENDED in world.cluster.jobs["ns", first]["metadata"]["annotations"]
+    assert await world.until_done(PoolFirst()) == [first, second, low]
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param("uid", id="of-a-job-of-that-name-before"),
+        pytest.param("deletionTimestamp", id="of-a-job-on-its-way-out"),
+    ],
+)
+async def test_a_run_that_nobody_will_look_at_holds_up_nobody(left: str) -> None:
+    world = World(1, {"a": 1, "b": 1})
+    world.comes("a")
+    mine = world.comes("b")
+    body = copy.deepcopy(world.cluster.scheduled_jobs["ns", "a"])
+    body["metadata"][left] = "2026-11-25T11:59:59Z"
+    world.cluster.put(world.cluster.scheduled_jobs, body)
+    world.all_looked_at = False
+    world.show()
+    while not world.running():
+        # Nobody looks at the job a.
+        world.looks.pop(("ns", "a"), None)
+        await world.one_look(PoolFirst())
+        world.show()
+    assert [job["metadata"]["name"] for job in world.running()] == [mine]
+    assert world.seconds < 1
