@@ -67,7 +67,7 @@ class Gates:
 
     def forget(self, key: Key) -> None:
         """A ScheduledJob that is gone."""
-        self._pools.leave(key)
+        self._pools.forget(key)
 
     def _upstream(self, observed: Observed, name: str, zone: str, now: datetime) -> Upstream:
         found = self._pictures.cached((observed.namespace, name))
@@ -125,7 +125,7 @@ class Gates:
             if answer.run in room.waiting:
                 waiting[answer.run] = room.waiting[answer.run]
             else:
-                await self._release(jobs[answer.run], answer)
+                await self._release(observed, jobs[answer.run], answer)
         return waiting, min(again, default=None), room
 
     def _room(self, observed: Observed, spec: ScheduledJobSpec, runs: list[Run], awaited: frozenset[str]) -> Room:
@@ -135,9 +135,9 @@ class Gates:
         self._pools.leave((observed.namespace, observed.name))
         return Room()
 
-    async def _release(self, run: Run, answer: Open) -> None:
+    async def _release(self, observed: Observed, run: Run, answer: Open) -> None:
         await self._cluster.release(run.job, opened.annotation(answer.opened_by) if answer.opened_by else None)
-        self._pools.released(run)
+        self._pools.released(observed, run)
         by = ", ".join(name for _, name in answer.opened_by)
         _log.info("released run %s%s", run.name, f" by {by}" if by else "")
 

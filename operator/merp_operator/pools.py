@@ -91,8 +91,8 @@ class Pools:
         self._queue: WorkQueue[Key] = WorkQueue(clock)
         self._asked: dict[Key, Asked] = {}
         self._turns: defaultdict[Key, Turns] = defaultdict(Turns)
-        # Let go by this process, until the watch shows it.
-        self._released: set[str] = set()
+        # Let go by this process, by job, until a look has seen it.
+        self._released: dict[Key, frozenset[str]] = {}
 
     def ask(self, observed: Observed, spec: ScheduledJobSpec, runs: Iterable[Run], awaited: Iterable[str] = ()) -> Room:
         """Ask for room for the runs of a job that could go on. Those that do not wait have it.
@@ -128,12 +128,19 @@ class Pools:
         assert spec.pool is not None, "only jobs of a pool ask for room"
         self._note(observed, spec.pool.name, (), awaited)
 
-    def released(self, run: Run) -> None:
-        """A run was let go: it takes room from now on, though the watch may not show it yet."""
-        self._released.add(run.uid)
+    def released(self, observed: Observed, run: Run) -> None:
+        """A run of a job was let go: it takes room from now on, though the watch may not show it yet."""
+        key = (observed.namespace, observed.name)
+        if key in self._asked:
+            self._released[key] = self._released.get(key, frozenset()) | {run.uid}
+
+    def forget(self, key: Key) -> None:
+        """A ScheduledJob that is gone."""
+        self.leave(key)
+        self._released.pop(key, None)
 
     def leave(self, key: Key) -> None:
-        """A job takes room of no pool, or is gone."""
+        """A job takes room of no pool."""
         before = self._asked.pop(key, None)
         if before is not None:
             self.changed(key[0], before.pool)
@@ -186,6 +193,10 @@ class Pools:
     def _note(self, observed: Observed, name: str, candidates: tuple[Candidate, ...], awaited: Iterable[str]) -> None:
         key = (observed.namespace, observed.name)
         before = self._asked.get(key)
+        idle = {run.uid for run in observed.unfinished if run.job["spec"].get("suspend")}
+        released = self._released.pop(key, frozenset()) & idle
+        if released:
+            self._released[key] = released
         seen = frozenset([*(run.uid for run in observed.unfinished), *awaited])
         asked = Asked(name, candidates, seen)
         if before == asked:
@@ -267,14 +278,10 @@ class Pools:
 
     def _runs(self, job: Json) -> bool:
         """Whether a Job was let go and has not ended."""
-        uid = job["metadata"]["uid"]
         if is_finished(job):
-            self._released.discard(uid)
             return False
-        if not job["spec"].get("suspend"):
-            self._released.discard(uid)
-            return True
-        return uid in self._released
+        key = (job["metadata"]["namespace"], observe.owner_name(job) or "")
+        return not job["spec"].get("suspend") or job["metadata"]["uid"] in self._released.get(key, ())
 
     async def _report(
         self, key: Key, body: Json, before: JobPoolStatus, decision: Decision, turns: Turns

@@ -386,6 +386,7 @@ class Reconciler:
         await self._job_runs.without_job(key)
         self._gates.forget(key)
         self._looks.forget_job(key)
+        self._written_at.pop(key, None)
         uid = self._uids.get(key)
         if uid is not None and not self._watch.jobs_of(*key):
             # The row is needed until the last of its Jobs is told of.

@@ -204,3 +204,23 @@ async def test_a_run_that_was_let_go_keeps_its_room_though_no_watch_shows_it() -
     assert world.pools.ask(observed, observed.spec, []).waiting == {}
     await world.pools.look(POOL)
     assert [entry["run"] for entry in world.status["admitted"]] == [first]
+
+
+@pytest.mark.parametrize(
+    "pool", [pytest.param(None, id="of-no-pool"), pytest.param({"name": "nightly"}, id="of-a-pool")]
+)
+async def test_what_was_let_go_is_not_remembered_for_ever(pool: Json | None) -> None:
+    world = World(2, {"a": 1})
+    world.edit("a", pool=pool)
+    for _ in range(10):
+        world.comes("a")
+    assert len(await world.until_done()) == 10
+    assert world.pools._released == {}
+    # Not of a Job either that went before a watch showed that it was let go.
+    run = world.comes("a")
+    world.show()
+    while not world.running():
+        await world.one_look(random.Random(0))
+    del world.cluster.jobs["ns", run]
+    await world.settle()
+    assert world.pools._released == {}

@@ -333,3 +333,12 @@ async def test_a_run_is_made_once_and_told_once_whichever_write_was_the_last(wri
     assert len(set(world.cluster.written("create_job"))) == 1
     assert world.recorder.verdicts == {run_at("12:00"): ["success(Completed)"]}
     assert world.recent == ["12:00:00 success(Completed)"]
+
+
+async def test_nothing_is_remembered_of_a_job_that_is_gone() -> None:
+    """Names that programs make come and go by the thousand."""
+    world = await minutely()
+    world.watch.scheduled_jobs.remove(world.cluster.scheduled_jobs.pop(KEY))
+    await world.look()
+    for remembered in ("_uids", "_former", "_rows", "_vanished", "_written_at"):
+        assert getattr(world.reconciler, remembered) == {}
