@@ -32,6 +32,9 @@ class Own:
         self.resource = resource
         self._changed = changed
         self._objects: dict[Key, Json] = {}
+        # UIDs of what went since the last list, and since the one before it: a list or an answer that was under way
+        # then still has it.
+        self._gone: tuple[set[str], set[str]] = (set(), set())
 
     def get(self, namespace: str, name: str) -> Json | None:
         """The object as last seen, or None."""
@@ -46,10 +49,10 @@ class Own:
         return [item for (space, _), item in self._objects.items() if space == namespace]
 
     def put(self, item: Json) -> None:
-        """An object as it is now; an older version than the one known is ignored."""
+        """An object as it is now; an older version than the one known is ignored, and what is gone stays gone."""
         key = _key(item)
         known = self._objects.get(key)
-        if known is not None and _older(item, known):
+        if (known is not None and _older(item, known)) or any(item["metadata"]["uid"] in gone for gone in self._gone):
             return
         self._objects[key] = item
         self._changed(item)
@@ -57,21 +60,23 @@ class Own:
     def remove(self, item: Json) -> None:
         """An object that is gone."""
         key = _key(item)
+        self._gone[0].add(item["metadata"]["uid"])
         known = self._objects.get(key)
         if known is not None and known["metadata"]["uid"] == item["metadata"]["uid"]:
             del self._objects[key]
         self._changed(item)
 
-    def replace(self, items: list[Json]) -> None:
-        """All objects as a list has them: what it lacks is gone."""
+    def replace(self, items: list[Json], version: str) -> None:
+        """All objects as a list of that version has them: what it lacks is gone, unless it is newer than the list."""
         listed = {_key(item): item for item in items}
         for key, known in list(self._objects.items()):
-            if key not in listed:
+            if key not in listed and int(known["metadata"]["resourceVersion"]) <= int(version):
                 self.remove(known)
         for key, item in listed.items():
             old = self._objects.get(key)
             if old is None or old["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
                 self.put(item)
+        self._gone = (set(), self._gone[0])
 
 
 class Watch:
@@ -153,7 +158,7 @@ class Watch:
             delay = 0.5
             while True:
                 try:
-                    own.replace(await self._list(own.resource))
+                    own.replace(*await self._list(own.resource))
                     break
                 except (ApiError, Unreachable) as error:
                     if own in (self.calendars, self.job_pools) and getattr(error, "status", None) in _UNKNOWN:
@@ -164,7 +169,8 @@ class Watch:
                     await asyncio.sleep(delay)
                     delay = min(delay * 2, 30.0)
 
-    async def _list(self, resource: Resource) -> list[Json]:
+    async def _list(self, resource: Resource) -> tuple[list[Json], str]:
+        """All objects, and the version that the list is of."""
         path = resource.of(self._namespace) if self._namespace else resource.all()
         items: list[Json] = []
         token = ""
@@ -176,7 +182,7 @@ class Watch:
             items += page["items"]
             token = page["metadata"].get("continue") or ""
             if not token:
-                return items
+                return items, page["metadata"]["resourceVersion"]
 
     def _reflector(self, resource: Resource, on_change: Callable[[Json | None, Json | None], None]) -> Reflector:
         return Reflector(
