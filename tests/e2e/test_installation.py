@@ -317,7 +317,7 @@ def test_an_unknown_function_by_kubectl_is_told(installation: Installation) -> N
     kube.apply(scheduled_job("typo", task={"func": "inventory_chek"}))
     found = kube.until("Ready=False", lambda: kube.condition("typo", "Ready"))
     assert (found["status"], found["reason"]) == ("False", "UnknownTask")
-    assert "did you mean inventory_check?" in found["message"]
+    assert "did you mean inventory_check" in found["message"]
     kube.kubectl("delete", "sj", "typo")
 
 
