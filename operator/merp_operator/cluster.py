@@ -161,6 +161,15 @@ class Cluster:
         body = {"metadata": told, "spec": {"suspend": False}}
         await self._client.call("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
 
+    async def write_opened_by(self, job: Json, opened_by: str) -> None:
+        """Write on a run what opened its gate, while it waits for room. Raises ApiError 409 if the Job has changed."""
+        metadata = job["metadata"]
+        annotations = {names.ANNOTATION_OPENED_BY: opened_by}
+        body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "annotations": annotations}}
+        path = paths.JOB.at(metadata["namespace"], metadata["name"])
+        query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}
+        await self._client.call("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
+
     async def job_run(self, namespace: str, name: str) -> Json | None:
         """The live JobRun, or None."""
         return await self._find(paths.JOB_RUN, namespace, name)

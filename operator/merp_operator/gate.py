@@ -21,13 +21,17 @@ _UNGATED: Final = frozenset({Trigger.BACKFILL, Trigger.DEPENDENCY})
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A run that waits at the gate, since `since`; `reruns` is the name of the earlier run that it runs again."""
+    """A run that waits at the gate, since `since`; `reruns` is the name of the earlier run that it runs again.
+
+    `opened_by` is what has opened its gate before, where it waits for room since then.
+    """
 
     name: str
     due_time: datetime
     since: datetime
     trigger: Trigger = Trigger.SCHEDULE
     reruns: str = ""
+    opened_by: OpenedBy = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,9 @@ class _Gate:
     def answer(self, run: Waiting) -> Answer:
         if not self._dependencies or run.trigger in _UNGATED:
             return Open(run.name)
+        if self._is_opened(run):
+            # What opened it may be forgotten by now, or be followed by a failure.
+            return Open(run.name)
         before = {entry.upstream: entry.run for entry in self._opened if run.reruns and entry.opened == run.reruns}
         if before:
             # What the earlier run waited for was met, and it is still the same run.
@@ -140,6 +147,12 @@ class _Gate:
         if until is None:
             return Hold(run.name, f"waiting for {told}", deadline)
         return self._expired(run, f"waited {_span(self._policy.timeout_seconds)} for {told}")
+
+    def _is_opened(self, run: Waiting) -> bool:
+        """Whether what has opened it is all that it waits for by the rules of now."""
+        met = {upstream for upstream, _ in run.opened_by}
+        found = [dependency.name in met for dependency in self._dependencies]
+        return any(found) if self._policy.require is Require.ANY else all(found)
 
     def _openers(self, run: Waiting, until: datetime | None) -> list[tuple[str, UpstreamRun]]:
         """What opens the run; empty if it has to wait."""

@@ -102,7 +102,12 @@ class Gates:
         cancelled = requests.cancelled(observed)
         mine = [
             gate.Waiting(
-                entry.run, jobs[entry.run].due_time, entry.since, jobs[entry.run].trigger, reruns.get(entry.run, "")
+                entry.run,
+                jobs[entry.run].due_time,
+                entry.since,
+                jobs[entry.run].trigger,
+                reruns.get(entry.run, ""),
+                opened.opened_by(jobs[entry.run].job),
             )
             for entry in turns.goes_on
             if entry.run not in cancelled
@@ -124,6 +129,7 @@ class Gates:
         for answer in ready:
             if answer.run in room.waiting:
                 waiting[answer.run] = room.waiting[answer.run]
+                await self._keep_open(jobs[answer.run], answer)
             else:
                 await self._release(observed, jobs[answer.run], answer)
         return waiting, min(again, default=None), room
@@ -140,6 +146,11 @@ class Gates:
         self._pools.released(observed, run)
         by = ", ".join(name for _, name in answer.opened_by)
         _log.info("released run %s%s", run.name, f" by {by}" if by else "")
+
+    async def _keep_open(self, run: Run, answer: Open) -> None:
+        """What waits for room has its dependencies met for good: by then others may have forgotten what met them."""
+        if answer.opened_by:
+            await self._cluster.write_opened_by(run.job, opened.annotation(answer.opened_by))
 
     async def _end(self, run: Run, verdict: Verdict, reason: Reason, sentence: str, now: datetime) -> None:
         await self._cluster.end_run(run.job, written(verdict, reason, sentence, now))

@@ -165,6 +165,12 @@ class PlayedCluster:
             item["metadata"].setdefault("annotations", {})[names.ANNOTATION_OPENED_BY] = opened_by
         self.put(self.jobs, item)
 
+    async def write_opened_by(self, job: Json, opened_by: str) -> None:
+        self._write("write_opened_by", job)
+        item = copy.deepcopy(self._unchanged(self.jobs, job))
+        item["metadata"].setdefault("annotations", {})[names.ANNOTATION_OPENED_BY] = opened_by
+        self.put(self.jobs, item)
+
     async def end_run(self, job: Json, ending: Json) -> None:
         self._write("end_run", job)
         item = copy.deepcopy(self._unchanged(self.jobs, job))

@@ -1,5 +1,6 @@
 """All and Any: how many of its upstreams a run waits for."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,3 +81,24 @@ def test_many_upstreams_are_counted() -> None:
     assert found == [
         "d@02:10 waiting for a: does not exist and b: does not exist and c: does not exist and 2 more until 02:10"
     ]
+
+
+@pytest.mark.parametrize(
+    ("opened_by", "more", "expected"),
+    [
+        pytest.param("", {}, "d@02:10 waiting for a (nothing makes it due)", id="does-nothing-never-opened"),
+        pytest.param("ab", {}, "d@02:10 open by nothing", id="all-were-met"),
+        pytest.param("abc", {}, "d@02:10 open by nothing", id="one-of-them-is-no-longer-asked-for"),
+        pytest.param("b", {}, "d@02:10 waiting for a (nothing makes it due)", id="one-is-asked-for-since"),
+        pytest.param("b", {"policy": ANY}, "d@02:10 open by nothing", id="any-was-met"),
+        pytest.param("c", {"policy": ANY}, "d@02:10 waiting for a (nothing makes it due)", id="another-any-since"),
+    ],
+)
+def test_what_was_opened_stays_open_while_it_waits_for_room(
+    opened_by: str, more: dict[str, Any], expected: str
+) -> None:
+    """Nobody knows any more of the runs that opened it, and the upstream's last one has failed."""
+    run = replace(waiting("02:10"), opened_by=tuple((upstream, f"{upstream}@02:00") for upstream in opened_by))
+    upstreams = [up("a"), up("b", "02:05 failed 02:06")]
+    [answer] = told([run], [A | {"window": {"period": "Day"}}, B | {"latest": True}], upstreams, "3:00", **more)
+    assert answer.startswith(expected)

@@ -10,6 +10,7 @@ from played_pool import World
 
 from merp_crds import names
 from merp_crds.scheduledjob import Priority
+from merp_operator import opened
 
 
 class PoolFirst(random.Random):
@@ -74,3 +75,26 @@ async def test_a_run_that_nobody_will_look_at_holds_up_nobody(left: str) -> None
         world.show()
     assert [job["metadata"]["name"] for job in world.running()] == [mine]
     assert world.seconds < 1
+
+
+async def test_a_gate_that_has_opened_stays_open_while_its_run_waits_for_room() -> None:
+    world = World(1, {"a": 1, "b": 1, "c": 1})
+    world.edit("a", pool=None)
+    world.edit("b", dependsOn=[{"name": "a"}])
+    busy = world.comes("c")
+    await world.settle()
+    upstream = world.comes("a")
+    await world.settle()
+    world.ends(upstream)
+    waits = world.comes("b")
+    await world.settle()
+    # It was cleaned up, and as many verdicts as its status holds have come since then.
+    del world.cluster.jobs["ns", upstream]
+    writes = len(world.cluster.writes)
+    await world.settle()
+    assert world.look.waiting == {waits: "waiting for 1 slot of pool nightly: place 1 of 1"}
+    assert len(world.cluster.writes) == writes
+    world.start_process()
+    assert await world.until_done() == [busy, waits]
+    [opener] = opened.opened_by(world.cluster.jobs["ns", waits])
+    assert opener == ("a", upstream)
