@@ -11,10 +11,10 @@ from typing import Any, Final, TypeVar
 
 from merp_api import problems, translate
 from merp_api.cluster import Cluster
+from merp_api.filters import ALL_NAMESPACES
 from merp_api.identity import Caller
 from merp_api.problems import FieldError, Problem
 from merp_api.rules import JobRules, check_schedule
-from merp_api.schemas import ALL_NAMESPACES
 from merp_api.times import parse_time
 from merp_api.translate import Json
 from merp_api.views import job_zone
@@ -75,6 +75,8 @@ class Jobs:
         """
         fields = self._rules.read(data, self.now())
         chosen = fields.pop("id", None)
+        described = translate.new_job(chosen or "", namespace, fields, {}, self.default_zone)
+        check_schedule(described["spec"].get("schedule"), self.default_zone)
         annotations = {ANNOTATION_CREATED_BY: caller.user}
         if key is not None:
             annotations[ANNOTATION_IDEMPOTENCY] = fingerprint(caller.user, key, data)

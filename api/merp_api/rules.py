@@ -9,10 +9,12 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from merp_api import problems
+from merp_api.job_parts import DependencyBody
+from merp_api.models import Body
 from merp_api.problems import FieldError
-from merp_api.schemas import READ_ONLY, Body, DependencyBody, JobBody, JobType
+from merp_api.schemas import READ_ONLY, JobBody, JobType
 from merp_api.times import parse_time
-from merp_api.translate import SEED_DEFAULTS, TIMING_FIELDS, Json
+from merp_api.translate import PART_FIELDS, SEED_DEFAULTS, TIMING_FIELDS, Json
 from merp_crds.catalogue import Catalogue
 from merp_crds.cron import Cron
 from merp_crds.names import RESERVED_NAMES
@@ -27,6 +29,7 @@ _WORDS: Final = {
     "schedule.timeZone": "time_zone",
     "schedule.intervalSeconds": "interval_seconds",
     "schedule.calendar": "a calendar",
+    "onHoliday": "on_holiday",
 }
 
 
@@ -35,6 +38,7 @@ _SCHEDULE_FIELDS: Final = {
     "intervalSeconds": "interval_seconds",
     "at": "run_date",
     "timeZone": "time_zone",
+    "calendar": "calendar",
 }
 
 
@@ -81,6 +85,9 @@ class JobRules:
             fields["run_date"] = parse_time(body.run_date, find_zone(self.zone_of(given, current or {})))
         if fields.get("depends_on") is not None:
             fields["depends_on"] = [_dependency(entry) for entry in body.depends_on or []]
+        for field in PART_FIELDS & given.keys():
+            part: Body | None = getattr(body, field)
+            fields[field] = None if part is None else part.model_dump(mode="json")
         return fields
 
 
@@ -93,7 +100,7 @@ def read_body(model: type[Parsed], data: Any) -> Parsed:
 
 
 def check_schedule(written: Json | None, default_zone: str) -> None:
-    """Raises Problem 400 where what a client changed does not go with what is kept of a schedule: startAt, dst …"""
+    """Raises Problem 400 where fields of a schedule do not go together, also with what is kept: startAt, dst …"""
     if written is None:
         return
     try:
@@ -137,7 +144,7 @@ class _Check:
     def all(self) -> list[FieldError]:
         """Every error."""
         return [*self._id(), *self._timing(), *self._zone(), *self._cron(), *self._run_date(), *self._task(),
-                *self._dependencies()]  # fmt: skip
+                *self._dependencies(), *self._calendar(), *self._connections()]  # fmt: skip
 
     def _id(self) -> Iterator[FieldError]:
         chosen = self.data.get("id")
@@ -243,6 +250,18 @@ class _Check:
         if job_type is JobType.MANUAL and present:
             detail = "a manual job waits for nothing: write job_type dependency, or an empty list"
             yield FieldError.in_body(["depends_on"], "mismatch", detail)
+
+    def _calendar(self) -> Iterator[FieldError]:
+        if self.data.get("calendar") is not None and self._job_type() in (JobType.DEPENDENCY, JobType.MANUAL):
+            detail = "a job without a schedule has no working days: leave it out"
+            yield FieldError.in_body(["calendar"], "mismatch", detail)
+
+    def _connections(self) -> Iterator[FieldError]:
+        seen: set[str] = set()
+        for index, name in enumerate(self.data.get("connections") or []):
+            if name in seen:
+                yield FieldError.in_body(["connections", index], "duplicate", f"{name} is in the list twice")
+            seen.add(name)
 
     def _job_type(self) -> JobType | None:
         written = self.data.get("job_type")

@@ -10,11 +10,12 @@ from sqlalchemy import Connection
 from merp_api import problems, rules, translate
 from merp_api.cluster import Cluster
 from merp_api.executions import Executions, is_finished, job_names, latest
+from merp_api.filters import ALL_NAMESPACES, HistoryQuery, OneHistoryQuery
 from merp_api.identity import Caller, Identities
 from merp_api.jobs import Jobs, bad_cursor, body_time, check_repeat, fingerprint, keyed_digest
 from merp_api.problems import FieldError, Problem
 from merp_api.records import Records
-from merp_api.schemas import ALL_NAMESPACES, ExecutionBody, ExecutionView, HistoryQuery, OneHistoryQuery, RetryBody
+from merp_api.schemas import ExecutionBody, ExecutionView, RetryBody
 from merp_api.translate import Json
 from merp_api.views import display_name, execution_view, invalid, run_view, unfinished_run
 from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_IDEMPOTENCY

@@ -4,18 +4,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field
 
-from merp_api.times import parse_time
-from merp_crds.common import ObjectName, parse_duration
+from merp_api.job_parts import CalendarBody, DependencyBody, DependencyPolicyBody, MissedBody, PoolBody
+from merp_api.models import Body, View
+from merp_crds.common import ObjectName
 from merp_crds.names import MAX_NAME_LENGTH
-from merp_crds.reasons import RunState, Trigger, Verdict
-from merp_crds.scheduledjob import MAX_INT32, ConcurrencyPolicy, DependencyCondition, Period, Priority
-
-DEFAULT_LIMIT: Final = 50
-MAX_LIMIT: Final = 500
-# The whole word for "every namespace"; no namespace can have this name.
-ALL_NAMESPACES: Final = "*"
+from merp_crds.scheduledjob import MAX_INT32, ConcurrencyPolicy, Priority
 
 
 class JobType(StrEnum):
@@ -42,47 +37,6 @@ class CatchUp(StrEnum):
 
     LATEST = "Latest"
     ALL = "All"
-
-
-class Body(BaseModel):
-    """What a client sends: `"60"` is no number, `1.5` no whole one, and unknown fields are refused."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class View(BaseModel):
-    """What a client gets."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-def _duration(text: str) -> str:
-    parse_duration(text)
-    return text
-
-
-class WindowBody(Body):
-    """Which runs of the upstream count: exactly one of the three."""
-
-    since_last_run: Annotated[Literal[True] | None, Field(description="A run that has not opened this gate yet.")] = (
-        None
-    )
-    within: Annotated[
-        Annotated[str, Field(max_length=28), AfterValidator(_duration)] | None,
-        Field(description="A run whose due time is at most so long before, for example 24h."),
-    ] = None
-    period: Annotated[Period | None, Field(strict=False, description="A run of the same period of the zone.")] = None
-
-
-class DependencyBody(Body):
-    """One upstream job of the same namespace."""
-
-    id: Annotated[ObjectName, Field(max_length=MAX_NAME_LENGTH, description="Id of the upstream job.")]
-    condition: Annotated[DependencyCondition, Field(strict=False, description="How its run has to end.")] = (
-        DependencyCondition.SUCCEEDED
-    )
-    window: Annotated[WindowBody | None, Field(description="Which of its runs count. Default: since_last_run.")] = None
-    latest: Annotated[bool, Field(description="Whether the newest run in the window must meet the condition.")] = False
 
 
 class JobBody(Body):
@@ -132,6 +86,30 @@ class JobBody(Body):
         Annotated[str, Field(min_length=1, max_length=512)] | None,
         Field(description="Image with the task. Default: the installation's."),
     ] = None
+    pool: Annotated[PoolBody | None, Field(description="Room that a run needs. Default: none.")] = None
+    dependency_policy: Annotated[
+        DependencyPolicyBody | None, Field(description="How depends_on is combined. Default: all of them, for a day.")
+    ] = None
+    max_queued: Annotated[
+        Annotated[int, Field(ge=1, le=1000)] | None,
+        Field(description="With concurrency_policy Queue: how many may wait. Default: 100."),
+    ] = None
+    no_retry_exit_codes: Annotated[
+        list[Annotated[int, Field(ge=1, le=255)]] | None,
+        Field(max_length=255, description="Exit codes that end a run at once. Default: 2 with a task, else none."),
+    ] = None
+    pending_timeout_seconds: Annotated[
+        Annotated[int, Field(ge=1, le=MAX_INT32)] | None,
+        Field(description="Seconds after which a pod that cannot start ends the run. Default: 900."),
+    ] = None
+    missed: Annotated[
+        MissedBody | None, Field(description="What is caught up after an outage. Default: the newest of a day.")
+    ] = None
+    calendar: Annotated[CalendarBody | None, Field(description="Working days that count. Default: every day.")] = None
+    connections: Annotated[
+        list[ObjectName] | None,
+        Field(max_length=32, description="Secrets labelled as connections that the task may use. Default: none."),
+    ] = None
 
 
 class PausedView(View):
@@ -168,6 +146,14 @@ class JobView(View):
     timeout_seconds: int | None
     retry_limit: int
     image: str | None
+    pool: dict[str, Any] | None
+    dependency_policy: dict[str, Any]
+    max_queued: int
+    no_retry_exit_codes: list[int] | None
+    pending_timeout_seconds: int
+    missed: dict[str, Any]
+    calendar: dict[str, Any] | None
+    connections: list[str]
     namespace: str
     uid: Annotated[str, Field(description="Of this very job: one made later under its id has another.")]
     paused: PausedView | None
@@ -301,77 +287,3 @@ class HealthView(View):
     status: str
     api_server: str | None = None
     records: str | None = None
-
-
-def _moment(value: object) -> object:
-    return parse_time(value) if isinstance(value, str) else value
-
-
-Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
-NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
-NamespaceOrAll = Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", max_length=63)]
-Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Entries of a page, 1 to 500.")]
-Cursor = Annotated[str, Field(min_length=1, max_length=4096, description="next_cursor of the page before.")]
-
-
-class Query(BaseModel):
-    """Parameters of a URL; unknown ones are refused, because a misspelt filter would answer with too much."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NamespaceQuery(Query):
-    """Where the job is."""
-
-    namespace: Annotated[NamespaceName | None, Field(description="Default: the installation's namespace.")] = None
-
-
-class ResumeQuery(NamespaceQuery):
-    """What becomes of the due times of the pause."""
-
-    missed: Annotated[
-        CatchUp | None,
-        Field(description="Latest: run the newest due time of the pause; All: each of them. Default: none."),
-    ] = None
-
-
-class JobsQuery(Query):
-    """Which jobs."""
-
-    namespace: Annotated[
-        NamespaceOrAll | None, Field(description="`*` for all. Default: the installation's namespace.")
-    ] = None
-    limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor | None = None
-
-
-class OneHistoryQuery(Query):
-    """Which executions of a job."""
-
-    namespace: Annotated[NamespaceName | None, Field(description="Default: the installation's namespace.")] = None
-    status: Annotated[list[Verdict | RunState], Field(description="Any of these.")] = []
-    trigger: Annotated[list[Trigger], Field(description="Any of these.")] = []
-    start: Annotated[Moment | None, Field(description="Started at this moment or later; without an offset UTC.")] = None
-    end: Annotated[Moment | None, Field(description="Started before this moment; without an offset UTC.")] = None
-    limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor | None = None
-
-    @field_validator("end")
-    @classmethod
-    def _after_start(cls, end: datetime | None, info: ValidationInfo) -> datetime | None:
-        start = info.data.get("start")
-        if end is not None and start is not None and end < start:
-            raise ValueError("end is before start: nothing could lie between them")
-        return end
-
-
-class HistoryQuery(OneHistoryQuery):
-    """Which executions."""
-
-    namespace: Annotated[
-        NamespaceOrAll | None, Field(description="`*` for all. Default: the installation's namespace.")
-    ] = None
-    job_id: Annotated[
-        Annotated[str, Field(max_length=253)] | None,
-        Field(description="Id of a job: the history of every job that had it, deleted ones too."),
-    ] = None

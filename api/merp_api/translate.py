@@ -6,13 +6,23 @@ got it changes nothing: a default that was only shown is not written down by tha
 
 from collections.abc import Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
 
 from merp_api.schemas import JobType
-from merp_crds.common import parse_rfc3339, rfc3339
+from merp_crds.common import Model, parse_rfc3339, rfc3339
 from merp_crds.jobrun import Backfill, BackfillOnly
 from merp_crds.names import API_VERSION
-from merp_crds.scheduledjob import ConcurrencyPolicy, DependencyCondition, Priority
+from merp_crds.scheduledjob import (
+    CalendarReference,
+    ConcurrencyPolicy,
+    DependencyCondition,
+    DependencyPolicy,
+    Missed,
+    PoolReference,
+    Priority,
+    ScheduledJobSpec,
+)
 
 Json = dict[str, Any]
 
@@ -24,7 +34,31 @@ _TIMINGS: Final = {
 TIMING_FIELDS: Final = {job_type: field for job_type, (_, field) in _TIMINGS.items()}
 # What the seed's contract has: a PUT without one of these sets it to its default. Everything else it leaves alone.
 SEED_DEFAULTS: Final[Json] = {"args": [], "kwargs": {}, "description": None}
-_SCHEDULE_FIELDS: Final = frozenset({"job_type", "time_zone", *TIMING_FIELDS.values()})
+_SCHEDULE_FIELDS: Final = frozenset({"job_type", "time_zone", "calendar", *TIMING_FIELDS.values()})
+# Fields of the spec, and of its parts, that have another name in REST and nothing else.
+_FIELDS: Final = {
+    "name": "displayName",
+    "description": "description",
+    "priority": "priority",
+    "concurrency_policy": "concurrencyPolicy",
+    "timeout_seconds": "timeoutSeconds",
+    "max_queued": "maxQueued",
+    "pending_timeout_seconds": "pendingTimeoutSeconds",
+}
+_WITHIN: Final = {
+    "retry_limit": ("retry", "limit"),
+    "no_retry_exit_codes": ("retry", "noRetryExitCodes"),
+    "image": ("template", "image"),
+}
+# Parts that REST shows whole: the first two always, with their defaults, a pool where there is one.
+_PARTS: Final[dict[str, tuple[str, type[Model]]]] = {
+    "dependency_policy": ("dependencyPolicy", DependencyPolicy),
+    "missed": ("missed", Missed),
+    "pool": ("pool", PoolReference),
+}
+PART_FIELDS: Final = frozenset({*_PARTS, "calendar"})
+_MAX_QUEUED: Final = ScheduledJobSpec.model_fields["max_queued"].default
+_PENDING_SECONDS: Final = ScheduledJobSpec.model_fields["pending_timeout_seconds"].default
 
 
 def contract(job: Json, default_zone: str) -> Json:
@@ -35,6 +69,7 @@ def contract(job: Json, default_zone: str) -> Json:
     spec: Json = job.get("spec") or {}
     schedule: Json = spec.get("schedule") or {}
     task: Json = spec.get("task") or {}
+    retry: Json = spec.get("retry") or {}
     at = schedule.get("at")
     return {
         "name": spec.get("displayName") or job["metadata"]["name"],
@@ -51,8 +86,16 @@ def contract(job: Json, default_zone: str) -> Json:
         "depends_on": [_dependency_to_rest(entry) for entry in spec.get("dependsOn") or []],
         "concurrency_policy": spec.get("concurrencyPolicy") or ConcurrencyPolicy.FORBID.value,
         "timeout_seconds": spec.get("timeoutSeconds"),
-        "retry_limit": (spec.get("retry") or {}).get("limit") or 0,
+        "retry_limit": retry.get("limit") or 0,
         "image": (spec.get("template") or {}).get("image"),
+        "pool": _part_to_rest(PoolReference, spec["pool"]) if spec.get("pool") else None,
+        "dependency_policy": _part_to_rest(DependencyPolicy, spec.get("dependencyPolicy") or {}),
+        "max_queued": spec.get("maxQueued") or _MAX_QUEUED,
+        "no_retry_exit_codes": retry.get("noRetryExitCodes"),
+        "pending_timeout_seconds": spec.get("pendingTimeoutSeconds") or _PENDING_SECONDS,
+        "missed": _part_to_rest(Missed, spec.get("missed") or {}),
+        "calendar": _part_to_rest(CalendarReference, schedule["calendar"]) if schedule.get("calendar") else None,
+        "connections": spec.get("connections") or [],
     }
 
 
@@ -64,27 +107,24 @@ def with_fields(job: Json, fields: Mapping[str, Any], default_zone: str) -> Json
     shown = contract(job, default_zone)
     changed = {field: value for field, value in fields.items() if value != shown[field]}
     spec = dict(job.get("spec") or {})
-    for field, key in (
-        ("name", "displayName"),
-        ("description", "description"),
-        ("priority", "priority"),
-        ("concurrency_policy", "concurrencyPolicy"),
-        ("timeout_seconds", "timeoutSeconds"),
-    ):
-        if field in changed:
-            _set(spec, key, changed[field])
+    for field in _FIELDS.keys() & changed.keys():
+        _set(spec, _FIELDS[field], changed[field])
+    for field in _WITHIN.keys() & changed.keys():
+        part, key = _WITHIN[field]
+        _set_within(spec, part, key, changed[field])
+    for field in _PARTS.keys() & changed.keys():
+        key, model = _PARTS[field]
+        _set(spec, key, _part_to_spec(model, spec.get(key), shown[field], changed[field]))
     for field in ("func", "args", "kwargs"):
         if field in changed:
             _set_within(spec, "task", field, changed[field] or None)
-    if "retry_limit" in changed:
-        _set_within(spec, "retry", "limit", changed["retry_limit"])
-    if "image" in changed:
-        _set_within(spec, "template", "image", changed["image"])
+    if "connections" in changed:
+        _set(spec, "connections", changed["connections"] or None)
     if "depends_on" in changed:
         entries = [_dependency_to_spec(entry) for entry in changed["depends_on"] or []]
         _set(spec, "dependsOn", _kept_entries(spec, shown, changed["depends_on"], entries) or None)
     if changed.keys() & _SCHEDULE_FIELDS:
-        _set(spec, "schedule", _schedule(spec.get("schedule") or {}, shown | changed, "time_zone" in changed))
+        _set(spec, "schedule", _schedule(spec.get("schedule") or {}, shown, changed))
     return spec
 
 
@@ -156,8 +196,9 @@ def _job_type(spec: Json) -> str:
     return (JobType.DEPENDENCY if spec.get("dependsOn") else JobType.MANUAL).value
 
 
-def _schedule(schedule: Json, wanted: Json, zone_changed: bool) -> Json | None:
-    """The schedule of the wanted type; what REST does not know of it (calendar, startAt …) is kept."""
+def _schedule(schedule: Json, shown: Json, changed: Json) -> Json | None:
+    """The schedule of the wanted type; what REST does not know of it (startAt, dst …) is kept."""
+    wanted = shown | changed
     timing = _TIMINGS.get(JobType(wanted["job_type"]))
     if timing is None:
         return None
@@ -166,9 +207,37 @@ def _schedule(schedule: Json, wanted: Json, zone_changed: bool) -> Json | None:
     value = wanted[field]
     # The seconds of a moment are all that Kubernetes keeps.
     made[key] = rfc3339(value) if isinstance(value, datetime) else value
-    if zone_changed:
+    if "time_zone" in changed:
         _set(made, "timeZone", wanted["time_zone"])
+    if "calendar" in changed:
+        written = schedule.get("calendar")
+        _set(made, "calendar", _part_to_spec(CalendarReference, written, shown["calendar"], wanted["calendar"]))
     return made
+
+
+def _part_to_rest(model: type[Model], written: Json) -> Json:
+    """A part of the spec under REST's names, with the defaults of what is not written."""
+    return {name: written.get(key, default) for name, key, default in _keys(model)}
+
+
+def _part_to_spec(model: type[Model], written: Json | None, shown: Json | None, wanted: Json | None) -> Json | None:
+    """A part as REST wants it; what it wants as it is shown stays as it is written, and defaults are not written."""
+    if wanted is None:
+        return None
+    made = dict(written or {})
+    for name, key, default in _keys(model):
+        if shown is None or wanted[name] != shown[name]:
+            _set(made, key, None if wanted[name] == default else wanted[name])
+    return made or None
+
+
+def _keys(model: type[Model]) -> list[tuple[str, str, Any]]:
+    """REST's name, the custom resource's key, and the default (None: it has none) of each field."""
+    found = []
+    for name, field in model.model_fields.items():
+        default = None if field.is_required() else field.default
+        found.append((name, field.alias or name, default.value if isinstance(default, StrEnum) else default))
+    return found
 
 
 def _dependency_to_rest(entry: Json) -> Json:

@@ -102,6 +102,14 @@ async def test_every_additional_field_reaches_the_resource(gateway: Any, cluster
         "timeout_seconds": 60,
         "retry_limit": 2,
         "image": "registry.example/other:2",
+        "pool": {"name": "nightly", "slots": 2},
+        "dependency_policy": {"require": "Any", "on_timeout": "Run"},
+        "max_queued": 5,
+        "no_retry_exit_codes": [2, 7],
+        "pending_timeout_seconds": 300,
+        "missed": {"policy": "All", "max_age": "36h"},
+        "calendar": {"name": "cn", "on_holiday": "Next"},
+        "connections": ["erp", "warehouse"],
     }
     response = await gateway.post("/api/v1/jobs", json=sent)
     assert response.status_code == 201, response.text
@@ -109,7 +117,11 @@ async def test_every_additional_field_reaches_the_resource(gateway: Any, cluster
     assert spec == {
         "displayName": SEED["name"],
         "description": SEED["description"],
-        "schedule": {"cron": "0 0 1 * *", "timeZone": "Asia/Shanghai"},
+        "schedule": {
+            "cron": "0 0 1 * *",
+            "timeZone": "Asia/Shanghai",
+            "calendar": {"name": "cn", "onHoliday": "Next"},
+        },
         "task": {"func": "inventory_check", "args": ["all"], "kwargs": {"detailed": True}},
         "priority": "high",
         "dependsOn": [
@@ -118,10 +130,26 @@ async def test_every_additional_field_reaches_the_resource(gateway: Any, cluster
         ],
         "concurrencyPolicy": "Queue",
         "timeoutSeconds": 60,
-        "retry": {"limit": 2},
+        "retry": {"limit": 2, "noRetryExitCodes": [2, 7]},
         "template": {"image": "registry.example/other:2"},
+        "pool": {"name": "nightly", "slots": 2},
+        "dependencyPolicy": {"require": "Any", "onTimeout": "Run"},
+        "maxQueued": 5,
+        "pendingTimeoutSeconds": 300,
+        "missed": {"policy": "All", "maxAge": "36h"},
+        "connections": ["erp", "warehouse"],
     }
-    assert response.json()["next_run_time"].endswith("T00:00:00+08:00")
+    body = response.json()
+    assert body["dependency_policy"] == {"require": "Any", "timeout_seconds": 86400, "on_timeout": "Run"}
+    assert body["missed"] == {"policy": "All", "max_age": "36h", "max_count": 100}
+    put = await gateway.put("/api/v1/jobs/full", json=body)
+    assert (put.status_code, put.json()) == (200, body)
+    assert cluster.job("full")["spec"] == spec
+
+
+async def test_times_have_the_zone_of_their_job(gateway: Any) -> None:
+    sent = SEED | {"time_zone": "Asia/Shanghai"}
+    assert (await gateway.post("/api/v1/jobs", json=sent)).json()["next_run_time"].endswith("T00:00:00+08:00")
 
 
 async def test_c58_created_by_is_whoever_the_token_says(gateway: Any, cluster: Any) -> None:
@@ -317,7 +345,7 @@ async def test_put_can_change_the_type(gateway: Any, cluster: Any, scheduled_job
         pytest.param(
             {"cron": "0 0 * * *", "calendar": {"name": "cn", "onHoliday": "Next"}},
             {"job_type": "interval", "interval_seconds": 45},
-            "spec.schedule.calendar",
+            "calendar",
             id="a-short-interval-is-not-moved",
         ),
         pytest.param(

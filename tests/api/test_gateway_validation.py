@@ -111,6 +111,45 @@ def _wrong(response: Any) -> dict[str, str]:
             {"#/depends_on/0/window/within": "invalid", "#/depends_on/0/until": "unknown"},
             id="inside-an-upstream",
         ),
+        pytest.param(
+            GOOD | {"pool": {"slots": 0}, "missed": {"policy": "all", "max_age": "1 day"}, "max_queued": 0},
+            {
+                "#/pool/name": "required",
+                "#/pool/slots": "out_of_range",
+                "#/missed/policy": "invalid",
+                "#/missed/max_age": "invalid",
+                "#/max_queued": "out_of_range",
+            },
+            id="inside-parts",
+        ),
+        pytest.param(
+            GOOD | {"dependency_policy": {"require": 1}, "calendar": {"name": "CN"}, "pool": "nightly"},
+            {"#/dependency_policy/require": "invalid", "#/calendar/name": "invalid", "#/pool": "wrong_type"},
+            id="parts-of-another-type",
+        ),
+        pytest.param(
+            GOOD | {"no_retry_exit_codes": [0, 256], "pending_timeout_seconds": 0},
+            {
+                "#/no_retry_exit_codes/0": "out_of_range",
+                "#/no_retry_exit_codes/1": "out_of_range",
+                "#/pending_timeout_seconds": "out_of_range",
+            },
+            id="exit-codes-and-pending-time",
+        ),
+        pytest.param(
+            GOOD | {"connections": ["erp", "erp", "A b"]},
+            {"#/connections/2": "invalid"},
+            id="connections-that-are-no-names",
+        ),
+        pytest.param(GOOD | {"connections": ["erp", "erp"]}, {"#/connections/1": "duplicate"}, id="a-connection-twice"),
+        pytest.param(MANUAL | {"calendar": {"name": "cn"}}, {"#/calendar": "mismatch"}, id="manual-with-a-calendar"),
+        pytest.param(
+            GOOD
+            | {"job_type": "interval", "cron_expression": None, "interval_seconds": 60}
+            | {"calendar": {"name": "cn", "on_holiday": "Next"}},
+            {"#/calendar": "mismatch"},
+            id="a-short-interval-moved-from-days-off",
+        ),
         pytest.param([], {"#": "wrong_type"}, id="a-list"),
         pytest.param("text", {"#": "wrong_type"}, id="a-text"),
         pytest.param(None, {"#": "wrong_type"}, id="null"),

@@ -53,6 +53,27 @@ ADDITIONS = st.fixed_dictionaries(
         "retry_limit": st.integers(0, 100),
         "image": st.just("registry.example/x:1"),
         "time_zone": ZONES,
+        "pool": st.none() | st.fixed_dictionaries({"name": NAMES, "slots": st.integers(1, 3)}),
+        "dependency_policy": st.fixed_dictionaries(
+            {
+                "require": st.sampled_from(["All", "Any"]),
+                "timeout_seconds": st.sampled_from([60, 86_400]),
+                "on_timeout": st.sampled_from(["Skip", "Fail", "Run"]),
+            }
+        ),
+        "max_queued": st.sampled_from([1, 100, 1000]),
+        "no_retry_exit_codes": st.none() | st.lists(st.integers(1, 255), max_size=3),
+        "pending_timeout_seconds": st.sampled_from([1, 900]),
+        "missed": st.fixed_dictionaries(
+            {
+                "policy": st.sampled_from(["Latest", "Skip", "All"]),
+                "max_age": st.sampled_from(["24h", "1h"]),
+                "max_count": st.sampled_from([1, 100]),
+            }
+        ),
+        "calendar": st.none()
+        | st.fixed_dictionaries({"name": NAMES, "on_holiday": st.sampled_from(["Skip", "Next", "Previous"])}),
+        "connections": st.lists(NAMES, max_size=3, unique=True),
     },
 )
 BASICS = st.fixed_dictionaries(
@@ -69,12 +90,12 @@ FIELDS = st.tuples(BASICS, TIMINGS, ADDITIONS).map(lambda parts: parts[0] | part
 FOREIGN = st.fixed_dictionaries(
     {},
     optional={
-        "missed": st.just({"policy": "All", "maxAge": "1h"}),
-        "pool": st.just({"name": "nightly", "slots": 2}),
+        "missed": st.sampled_from([{}, {"policy": "All", "maxAge": "1h"}, {"policy": "Latest", "maxCount": 7}]),
+        "pool": st.sampled_from([{"name": "nightly"}, {"name": "nightly", "slots": 1}, {"name": "a", "slots": 2}]),
         "history": st.just({"failed": 9}),
         "connections": st.just(["erp"]),
         "suspend": st.booleans(),
-        "dependencyPolicy": st.just({"require": "Any"}),
+        "dependencyPolicy": st.sampled_from([{"require": "Any"}, {"require": "All", "timeoutSeconds": 60}]),
         "maxQueued": st.integers(1, 9),
         "pendingTimeoutSeconds": SECONDS,
         "priorityClassName": st.just("x"),
@@ -101,6 +122,7 @@ FOREIGN = st.fixed_dictionaries(
             [
                 {"cron": "0 0 * * *", "calendar": {"name": "cn"}, "startAt": "2026-01-01T00:00:00Z"},
                 {"cron": "0 0 * * *", "timeZone": "UTC", "dst": "Once"},
+                {"cron": "0 0 * * *", "calendar": {"name": "cn", "onHoliday": "Skip"}},
                 {"intervalSeconds": 45},
                 {"at": "2030-01-01T00:00:00Z", "timeZone": ZONE},
             ]
@@ -140,14 +162,15 @@ def test_what_rest_does_not_know_is_kept(spec: dict[str, Any], fields: dict[str,
     assert job == before
     written = {
         "displayName", "description", "priority", "concurrencyPolicy", "timeoutSeconds", "schedule", "task", "retry",
-        "template", "dependsOn",
+        "template", "dependsOn", "pool", "dependencyPolicy", "maxQueued", "pendingTimeoutSeconds", "missed",
+        "connections",
     }  # fmt: skip
     assert {key: value for key, value in after.items() if key not in written} == {
         key: value for key, value in spec.items() if key not in written
     }
     for part, known in (
-        ("schedule", {"cron", "intervalSeconds", "at", "timeZone"}),
-        ("retry", {"limit"}),
+        ("schedule", {"cron", "intervalSeconds", "at", "timeZone", "calendar"}),
+        ("retry", {"limit", "noRetryExitCodes"}),
         ("template", {"image"}),
     ):
         kept = {key: value for key, value in (spec.get(part) or {}).items() if key not in known}
@@ -197,6 +220,25 @@ def _timing(fields: dict[str, Any]) -> set[str]:
             id="an-entry-sent-back-stays-as-it-is-written",
         ),
         pytest.param({"dependsOn": [{"name": "a"}]}, {"depends_on": []}, {}, id="no-upstream-any-more"),
+        pytest.param(
+            {"missed": {"policy": "All", "maxAge": "24h"}},
+            {"missed": {"policy": "Skip", "max_age": "24h", "max_count": 100}},
+            {"missed": {"policy": "Skip", "maxAge": "24h"}},
+            id="a-default-inside-a-part-stays-as-it-is-written",
+        ),
+        pytest.param(
+            {"pool": {"name": "a", "slots": 2}},
+            {"pool": {"name": "b", "slots": 1}},
+            {"pool": {"name": "b"}},
+            id="a-default-inside-a-part-is-not-written",
+        ),
+        pytest.param({"pool": {"name": "a"}, "missed": {}}, {"pool": None}, {"missed": {}}, id="no-pool-any-more"),
+        pytest.param(
+            {"schedule": {"cron": "0 0 * * *", "calendar": {"name": "cn"}, "startAt": "2026-01-01T00:00:00Z"}},
+            {"calendar": None},
+            {"schedule": {"cron": "0 0 * * *", "startAt": "2026-01-01T00:00:00Z"}},
+            id="every-day-counts-again",
+        ),
         pytest.param({"description": "x"}, {"description": ""}, {"description": ""}, id="empty-is-not-none"),
     ],
 )

@@ -5,14 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from merp_api.deps import CallerOf, ExecutionId, IdempotencyKey, JobId, OptionalJsonBody, ServicesOf
+from merp_api.filters import HistoryQuery, NamespaceQuery, OneHistoryQuery
 from merp_api.openapi import answers, request_body
 from merp_api.routes.links import link_next, location
 from merp_api.schemas import (
     ExecutionList,
     ExecutionView,
-    HistoryQuery,
-    NamespaceQuery,
-    OneHistoryQuery,
     RetryBody,
 )
 

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from merp_api.deps import CallerOf, IdempotencyKey, IfMatch, JobId, JsonBody, OptionalJsonBody, Services, ServicesOf
+from merp_api.filters import JobsQuery, NamespaceQuery, ResumeQuery
 from merp_api.jobs import etag
 from merp_api.openapi import answers, request_body
 from merp_api.routes.links import link_next, location
@@ -14,12 +15,9 @@ from merp_api.schemas import (
     ExecutionView,
     JobBody,
     JobList,
-    JobsQuery,
     JobView,
-    NamespaceQuery,
     PauseBody,
     ResumedJobView,
-    ResumeQuery,
 )
 from merp_api.translate import Json
 from merp_api.views import job_view

@@ -1,0 +1,84 @@
+"""Parameters of URLs: which jobs, which executions, and pages of them."""
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from merp_api.models import Query
+from merp_api.schemas import CatchUp
+from merp_api.times import parse_time
+from merp_crds.reasons import RunState, Trigger, Verdict
+
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 500
+# The whole word for "every namespace"; no namespace can have this name.
+ALL_NAMESPACES: Final = "*"
+
+
+def _moment(value: object) -> object:
+    return parse_time(value) if isinstance(value, str) else value
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
+NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
+NamespaceOrAll = Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", max_length=63)]
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Entries of a page, 1 to 500.")]
+Cursor = Annotated[str, Field(min_length=1, max_length=4096, description="next_cursor of the page before.")]
+
+
+class NamespaceQuery(Query):
+    """Where the job is."""
+
+    namespace: Annotated[NamespaceName | None, Field(description="Default: the installation's namespace.")] = None
+
+
+class ResumeQuery(NamespaceQuery):
+    """What becomes of the due times of the pause."""
+
+    missed: Annotated[
+        CatchUp | None,
+        Field(description="Latest: run the newest due time of the pause; All: each of them. Default: none."),
+    ] = None
+
+
+class JobsQuery(Query):
+    """Which jobs."""
+
+    namespace: Annotated[
+        NamespaceOrAll | None, Field(description="`*` for all. Default: the installation's namespace.")
+    ] = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
+
+
+class OneHistoryQuery(Query):
+    """Which executions of a job."""
+
+    namespace: Annotated[NamespaceName | None, Field(description="Default: the installation's namespace.")] = None
+    status: Annotated[list[Verdict | RunState], Field(default_factory=list, description="Any of these.")]
+    trigger: Annotated[list[Trigger], Field(default_factory=list, description="Any of these.")]
+    start: Annotated[Moment | None, Field(description="Started at this moment or later; without an offset UTC.")] = None
+    end: Annotated[Moment | None, Field(description="Started before this moment; without an offset UTC.")] = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
+
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, end: datetime | None, info: ValidationInfo) -> datetime | None:
+        start = info.data.get("start")
+        if end is not None and start is not None and end < start:
+            raise ValueError("end is before start: nothing could lie between them")
+        return end
+
+
+class HistoryQuery(OneHistoryQuery):
+    """Which executions."""
+
+    namespace: Annotated[
+        NamespaceOrAll | None, Field(description="`*` for all. Default: the installation's namespace.")
+    ] = None
+    job_id: Annotated[
+        Annotated[str, Field(max_length=253)] | None,
+        Field(description="Id of a job: the history of every job that had it, deleted ones too."),
+    ] = None
