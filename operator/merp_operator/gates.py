@@ -47,7 +47,7 @@ class Gates:
         """
         spec = observed.spec
         # What was made to wait goes on also where the job waits for nothing any more.
-        if spec is None or not (is_gated(spec) or any(run.job["spec"].get("suspend") for run in observed.unfinished)):
+        if spec is None or not (is_gated(spec) or any(run.waits for run in observed.unfinished)):
             self._pools.leave((observed.namespace, observed.name))
             return Look()
         before = status.read(observed.status)

@@ -38,6 +38,11 @@ class Run:
         return is_finished(self.job)
 
     @property
+    def waits(self) -> bool:
+        """Whether it waits to be let go."""
+        return waits(self.job)
+
+    @property
     def began(self) -> datetime:
         """When its Job was made."""
         return parse_rfc3339(self.job["metadata"]["creationTimestamp"])
@@ -181,6 +186,12 @@ def condition(item: Json, kind: str) -> Json | None:
 def is_finished(job: Json) -> bool:
     """Whether a Job says that it ended."""
     return condition(job, "Complete") is not None or condition(job, "Failed") is not None
+
+
+def waits(job: Json) -> bool:
+    """Whether a Job was made suspended and not let go yet. One that has started was suspended later, by hand: whoever
+    did so has it go on."""
+    return bool(job["spec"].get("suspend")) and not (job.get("status") or {}).get("startTime")
 
 
 def belongs(job: Json, uid: str) -> bool:

@@ -200,8 +200,10 @@ def _open(run: Run) -> tuple[RunState, Reason | None, str]:
 
 
 def _progress(run: Run) -> tuple[RunState, Reason | None, str]:
-    if run.job["spec"].get("suspend"):
+    if run.waits:
         return RunState.WAITING, None, "waiting to be released"
+    if run.job["spec"].get("suspend"):
+        return RunState.WAITING, None, "its Job was suspended by hand: it begins anew when somebody takes that back"
     if not run.pods:
         return RunState.WAITING, None, "waiting for its pod"
     pod = run.pods[-1]

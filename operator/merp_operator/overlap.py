@@ -23,7 +23,7 @@ _BY_OVERLAP: Final = frozenset({Reason.OVERLAP.value, Reason.QUEUE_FULL.value})
 class Unit:
     """A run as overlap sees it.
 
-    `began` is when its Job was made; `released` is whether it may have pods; `ended` is None while it is unfinished.
+    `began` is when its Job was made; `released` is whether it was let go; `ended` is None while it is unfinished.
     `ending` is whether somebody has ended it already. `allowed` is whether it was asked to run beside others. `passed`
     is whether overlap itself ended it, so that it stood in nobody's way.
     """
@@ -98,7 +98,7 @@ def _unit(run: Run, asked: bool) -> Unit:
         name=run.name,
         due_time=run.due_time,
         began=run.began,
-        released=not run.job["spec"].get("suspend"),
+        released=not run.waits,
         ended=run.ended,
         ending=written is not None,
         # A backfill has a policy of its own: maxActive.

@@ -40,11 +40,13 @@ class Asked:
     """What the last look at a job found: who would go on.
 
     `seen` are the runs that were unfinished then: its own by UID, those of the jobs that it waits for by name.
+    `running` are the UIDs of its own that take room.
     """
 
     pool: str
     candidates: tuple[Candidate, ...]
     seen: frozenset[str]
+    running: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -193,12 +195,13 @@ class Pools:
     def _note(self, observed: Observed, name: str, candidates: tuple[Candidate, ...], awaited: Iterable[str]) -> None:
         key = (observed.namespace, observed.name)
         before = self._asked.get(key)
-        idle = {run.uid for run in observed.unfinished if run.job["spec"].get("suspend")}
+        idle = {run.uid for run in observed.unfinished if run.waits}
         released = self._released.pop(key, frozenset()) & idle
         if released:
             self._released[key] = released
         seen = frozenset([*(run.uid for run in observed.unfinished), *awaited])
-        asked = Asked(name, candidates, seen)
+        running = frozenset(run.uid for run in observed.unfinished if not run.job["spec"].get("suspend"))
+        asked = Asked(name, candidates, seen, running)
         if before == asked:
             return
         self._asked[key] = asked
@@ -227,9 +230,9 @@ class Pools:
         """Whether a job has a run that waits and may ask for room at its next look: a new one, or one whose turn the
         end of another has brought."""
         asked = self._asked.get(member)
-        mine = asked if asked is not None and asked.pool == name else Asked(name, (), frozenset())
+        mine = asked if asked is not None and asked.pool == name else Asked(name, (), frozenset(), frozenset())
         unfinished = self._unfinished(member)
-        idle = {job["metadata"]["uid"] for job in unfinished if job["spec"].get("suspend")}
+        idle = {job["metadata"]["uid"] for job in unfinished if observe.waits(job)}
         if idle <= {entry.uid for entry in mine.candidates}:
             return False
         seen = {job["metadata"]["uid"] for job in unfinished}

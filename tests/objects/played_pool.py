@@ -16,6 +16,7 @@ from merp_crds import names
 from merp_crds.common import rfc3339
 from merp_crds.scheduledjob import Priority
 from merp_kube.client import ApiError, Client
+from merp_operator import observe
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
@@ -176,7 +177,7 @@ class World:
     async def _look_at_pool(self, key: Key) -> None:
         self.seconds += 0.1
         had = {entry["uid"] for entry in self.status.get("admitted", [])}
-        waited = [job for job in self.watch.jobs if job["spec"]["suspend"] and job["metadata"]["uid"] not in had]
+        waited = [job for job in self.watch.jobs if observe.waits(job) and job["metadata"]["uid"] not in had]
         delay = await self.pools.look(key)
         if delay is not None:
             self._later[key] = self.seconds + delay

@@ -30,7 +30,20 @@ def report(**content: Any) -> str:
     [
         pytest.param(job(status={}), [], (RunState.WAITING, None, "waiting for its pod"), id="no-pod-yet"),
         pytest.param(
-            job(spec={"suspend": True}), [], (RunState.WAITING, None, "waiting to be released"), id="suspended"
+            job(spec={"suspend": True}, status={"startTime": None}),
+            [],
+            (RunState.WAITING, None, "waiting to be released"),
+            id="suspended",
+        ),
+        pytest.param(
+            job(spec={"suspend": True}),
+            [],
+            (
+                RunState.WAITING,
+                None,
+                "its Job was suspended by hand: it begins anew when somebody takes that back",
+            ),
+            id="suspended-by-hand",
         ),
         pytest.param(job(), [pod(running=True)], (RunState.RUNNING, None, ""), id="runs"),
         pytest.param(

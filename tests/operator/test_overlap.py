@@ -231,7 +231,8 @@ DUE = {names.ANNOTATION_DUE_TIME: rfc3339(at("02:00"))}
 @pytest.mark.parametrize(
     ("fields", "requests", "expected"),
     [
-        pytest.param({"spec": {"suspend": True}}, [], {}, id="waits"),
+        pytest.param({"spec": {"suspend": True}, "status": {"startTime": None}}, [], {}, id="waits"),
+        pytest.param({"spec": {"suspend": True}}, [], {"released": True}, id="suspended-by-hand"),
         pytest.param({}, [], {"released": True}, id="runs"),
         pytest.param({"status": complete()}, [], {"released": True, "ended": True}, id="ended"),
         pytest.param(

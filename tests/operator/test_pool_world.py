@@ -224,3 +224,26 @@ async def test_what_was_let_go_is_not_remembered_for_ever(pool: Json | None) -> 
     del world.cluster.jobs["ns", run]
     await world.settle()
     assert world.pools._released == {}
+
+
+@pytest.mark.parametrize("pool", [pytest.param(None, id="plain"), pytest.param({"name": "nightly"}, id="of-a-pool")])
+async def test_a_run_that_is_suspended_by_hand_is_left_to_whoever_did_it(pool: Json | None) -> None:
+    world = World(1, {"a": 1, "b": 1})
+    world.edit("a", pool=pool)
+    held = world.comes("a")
+    await world.settle()
+
+    def suspend(value: bool) -> None:
+        job = copy.deepcopy(world.cluster.jobs["ns", held])
+        job["spec"]["suspend"] = value
+        job["status"]["startTime"] = "2026-11-25T12:00:00Z"
+        world.cluster.put(world.cluster.jobs, job)
+
+    suspend(True)
+    mine = world.comes("b")
+    await world.settle()
+    assert [job["metadata"]["name"] for job in world.running()] == [mine]
+    suspend(False)
+    await world.settle()
+    assert len(world.running()) == 2
+    assert world.status["used"] == (1 if pool is None else 2)
