@@ -41,6 +41,8 @@ ANNOTATION_DUE_TIME: Final = f"{GROUP}/due-time"
 ANNOTATION_TIME_ZONE: Final = f"{GROUP}/time-zone"
 ANNOTATION_TASK: Final = f"{GROUP}/task"
 ANNOTATION_GENERATION: Final = f"{GROUP}/generation"
+# On a run of a pool: a PriorityClass of somebody else's does not tell whose turn it is.
+ANNOTATION_PRIORITY: Final = f"{GROUP}/priority"
 ANNOTATION_ENDED: Final = f"{GROUP}/ended"
 ANNOTATION_OPENED_BY: Final = f"{GROUP}/opened-by"
 # On a run that was asked for under another overlap policy than the job's.

@@ -254,7 +254,10 @@ def labels(observed: Observed) -> dict[str, str]:
 
 def job_annotations(observed: Observed) -> dict[str, str]:
     """The annotations of each of its Jobs."""
-    return {names.ANNOTATION_GENERATION: str(observed.generation)}
+    told = {names.ANNOTATION_GENERATION: str(observed.generation)}
+    if observed.spec is not None and observed.spec.pool is not None:
+        told[names.ANNOTATION_PRIORITY] = observed.spec.priority.value
+    return told
 
 
 def _owner(observed: Observed) -> Json:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
+from merp_crds import names
 from merp_crds.common import Condition
 from merp_crds.jobpool import LISTED_WAITING, Admitted, JobPoolSpec, JobPoolStatus, PlaceEntry
 from merp_crds.reasons import ConditionReason, ConditionType
@@ -47,10 +48,13 @@ class Decision:
 
 
 def priority(job: Json, spec: ScheduledJobSpec) -> Priority:
-    """The priority that a run was made with."""
+    """The priority that a run was made with: what is written on it, else what its PriorityClass says."""
+    written = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_PRIORITY)
+    if written in list(Priority):
+        return Priority(written)
     name = job["spec"]["template"]["spec"].get("priorityClassName")
     known = {value: key for key, value in template.PRIORITY_CLASSES.items()}
-    # Another class stands beside the priority, so only the job can say which that is.
+    # It was made before its job named a pool. Another class stands beside the priority, so only the job can say it.
     other = spec.priority_class_name is not None and name == spec.priority_class_name
     return spec.priority if other else known.get(name, Priority.NORMAL)
 

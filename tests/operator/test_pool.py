@@ -6,10 +6,13 @@ import pytest
 from cluster_objects import NOW, job, job_pool, scheduled_job
 from due_times import at
 
+from merp_crds import names
 from merp_crds.common import rfc3339
 from merp_crds.jobpool import Admitted, JobPoolStatus
+from merp_crds.reasons import Trigger
 from merp_crds.scheduledjob import Priority, ScheduledJobSpec
-from merp_operator import pool
+from merp_operator import desired, observe, pool
+from merp_operator.desired import Defaults
 from merp_operator.pool import Candidate, Decision
 
 Json = dict[str, Any]
@@ -110,6 +113,44 @@ def test_a_run_keeps_the_priority_that_it_was_made_with(made_with: str | None, s
     body["spec"]["template"]["spec"]["priorityClassName"] = made_with
     read = ScheduledJobSpec.model_validate(scheduled_job(**spec)["spec"])
     assert pool.priority(body, read) == expected
+
+
+OWN_CLASS: Json = {"priorityClassName": "own"}
+
+
+@pytest.mark.parametrize(
+    ("made_from", "edited_to"),
+    [
+        pytest.param({"priority": "high"}, {"priority": "high"}, id="does-nothing-no-edit"),
+        pytest.param({"priority": "high"}, {"priority": "low"}, id="another-priority"),
+        pytest.param({"priority": "high"} | OWN_CLASS, {"priority": "low"} | OWN_CLASS, id="beside-a-class"),
+        pytest.param({"priority": "high"} | OWN_CLASS, {"priority": "high"}, id="beside-a-class-no-longer-named"),
+        pytest.param(
+            {"priority": "high", "template": {"podTemplate": {"spec": OWN_CLASS}}},
+            {"priority": "high", "template": {"podTemplate": {"spec": OWN_CLASS}}},
+            id="with-a-class-in-the-pod-template",
+        ),
+    ],
+)
+def test_no_edit_changes_whose_turn_a_run_is_that_was_made(made_from: Json, edited_to: Json) -> None:
+    body = scheduled_job(pool={"name": "nightly"}, **made_from)
+    observed = observe.observe(body, None, [], [])
+    assert observed.spec is not None
+    made = desired.run(
+        observed,
+        observed.spec,
+        Defaults(image="i:1", time_zone="UTC"),
+        name="j-1",
+        trigger=Trigger.MANUAL,
+        due_time=NOW,
+    )
+    edited = ScheduledJobSpec.model_validate(scheduled_job(**edited_to)["spec"])
+    assert pool.priority(made, edited) == Priority.HIGH
+
+
+def test_a_priority_that_somebody_wrote_and_that_is_none_says_nothing() -> None:
+    body = job(annotations={names.ANNOTATION_PRIORITY: "urgent"})
+    assert pool.priority(body, ScheduledJobSpec()) == Priority.NORMAL
 
 
 @pytest.mark.parametrize(
