@@ -14,9 +14,12 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, or_, select
 
 from merp_crds.reasons import RunState, Verdict
+from merp_records.engine import by_index
 from merp_records.tables import Job, JobDependency, JobExecution, is_key
 
 MAX_LIMIT: Final = 500
+# Records that a page with a text looks into: the text has no index, and reading more would take longer than 0.1 s.
+TEXT_SCAN: Final = 5_000
 
 _JOBS: Final[Table] = Job.__table__  # type: ignore[assignment]  # declarative says FromClause, and makes a Table
 _EXECUTIONS: Final[Table] = JobExecution.__table__  # type: ignore[assignment]  # as above
@@ -100,7 +103,11 @@ class RecordedJob:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Executions, newest first, and the cursor of the next page (None: this was the last)."""
+    """Executions, newest first, and the cursor of the next page (None: this was the last).
+
+    A page that was asked for with a text may be shorter than its limit, even empty, and still have a next one: it ends
+    where it has looked into TEXT_SCAN records.
+    """
 
     items: tuple[Execution, ...]
     next_cursor: str | None
@@ -150,16 +157,22 @@ def history(
         wanted.append(columns.start_time >= _aware("start", start))
     if end is not None:
         wanted.append(columns.start_time < _aware("end", end))
-    if text:
-        wanted.append(_contains(text))
     if cursor is not None:
         moment, last = decode_cursor(cursor)
         # In this form MySQL reads a range of the index; the plain "earlier, or equal and smaller" scans it.
         wanted.append(and_(columns.start_time <= moment, or_(columns.start_time < moment, columns.id < last)))
-    query = _executions().where(*wanted).order_by(columns.start_time.desc(), columns.id.desc()).limit(limit + 1)
+    end_of_scan = _end_of_scan(connection, wanted) if text else None
+    if text:
+        wanted.append(_contains(text))
+    if end_of_scan is not None:
+        moment, last = end_of_scan
+        wanted.append(and_(columns.start_time >= moment, or_(columns.start_time > moment, columns.id >= last)))
+    query = _newest_first(_executions().where(*wanted)).limit(limit + 1)
     found = [_execution(row) for row in connection.execute(query)]
-    items = found[:limit]
-    return Page(tuple(items), encode_cursor(items[-1]) if len(found) > limit else None)
+    items = tuple(found[:limit])
+    if len(found) > limit:
+        return Page(items, encode_cursor(items[-1].start_time, items[-1].id))
+    return Page(items, None if end_of_scan is None else encode_cursor(*end_of_scan))
 
 
 def execution(connection: Connection, execution_id: str, *, namespaces: Collection[str] | None) -> Execution | None:
@@ -184,6 +197,7 @@ def last_executions(
         last = select(inner.c.id).where(inner.c.job_id == _JOBS.c.id)
         if finished:
             last = last.where(inner.c.status.not_in(_OPEN))
+        last = by_index(last, inner, "ix_job_executions_job")
         one = last.order_by(inner.c.start_time.desc(), inner.c.id.desc()).limit(1).correlate(_JOBS).scalar_subquery()
         query = _executions().select_from(_JOBS.join(_EXECUTIONS, _EXECUTIONS.c.id == one))
         query = query.where(*_visible(namespaces), *_one_of(_JOBS.c.id, chunk))
@@ -260,9 +274,9 @@ def retentions(connection: Connection) -> dict[str, int]:
     return {row.id: row.record_days for row in connection.execute(select(_JOBS.c.id, _JOBS.c.record_days))}
 
 
-def encode_cursor(last: Execution) -> str:
+def encode_cursor(start_time: datetime, execution_id: str) -> str:
     """The cursor of the page after an execution: opaque, fit for a URL."""
-    return base64.urlsafe_b64encode(f"{last.start_time.isoformat()}|{last.id}".encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(f"{start_time.isoformat()}|{execution_id}".encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> tuple[datetime, str]:
@@ -280,6 +294,17 @@ def _columns(table: Table, shape: type[Any]) -> list[ColumnElement[Any]]:
 
 def _executions() -> Select[Any]:
     return select(*_columns(_EXECUTIONS, Execution))
+
+
+def _newest_first(query: Select[Any]) -> Select[Any]:
+    return query.order_by(_EXECUTIONS.c.start_time.desc(), _EXECUTIONS.c.id.desc())
+
+
+def _end_of_scan(connection: Connection, wanted: list[ColumnElement[bool]]) -> tuple[datetime, str] | None:
+    """Start time and id of the last record that a text is looked for in, None where all of them may be looked into."""
+    query = _newest_first(select(_EXECUTIONS.c.start_time, _EXECUTIONS.c.id).where(*wanted))
+    row = connection.execute(query.offset(TEXT_SCAN - 1).limit(1)).first()
+    return None if row is None else (row.start_time, row.id)
 
 
 def _execution(row: Row[Any]) -> Execution:

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, delete, func, insert, or_, select, update
 
 from merp_crds.reasons import Verdict
 from merp_records.dayrollup import DayNumbers, Ended, bounds, day_of, summarise
-from merp_records.engine import run_in_transaction
+from merp_records.engine import by_index, run_in_transaction
 from merp_records.rows import OPEN_STATES, Row
 from merp_records.tables import DailyRollup, Job, JobExecution, StaleRollup
 
@@ -50,8 +50,19 @@ def mark(connection: Connection, changed: Collection[Row]) -> None:
     days |= _healed_days(connection, changed)
     token = uuid.uuid4().hex
     for chunk in _chunks(sorted(days)):
-        connection.execute(delete(_STALE).where(or_(*(_is_mark(job_id, day) for job_id, day in chunk))))
-        connection.execute(insert(_STALE), [{"job_id": job_id, "day": day, "token": token} for job_id, day in chunk])
+        # Updated or inserted, never deleted and inserted again: on InnoDB two who do that deadlock.
+        these = or_(*(_is_mark(job_id, day) for job_id, day in chunk))
+        present = {
+            tuple(row)
+            for row in connection.execute(select(_STALE.c.job_id, _STALE.c.day).where(these).with_for_update())
+        }
+        if present:
+            connection.execute(update(_STALE).where(these).values(token=token))
+        added = [
+            {"job_id": job_id, "day": day, "token": token} for job_id, day in chunk if (job_id, day) not in present
+        ]
+        if added:
+            connection.execute(insert(_STALE), added)
 
 
 def marks(connection: Connection) -> list[Mark]:
@@ -118,10 +129,14 @@ def _write(connection: Connection, marked: Mark, numbers: DayNumbers | None, now
         return False
     if token == marked.token:
         connection.execute(delete(_STALE).where(here))
-    connection.execute(delete(_ROLLUPS).where(_ROLLUPS.c.day == marked.day, _ROLLUPS.c.job_id == marked.job_id))
-    if numbers is not None:
+    that_day = and_(_ROLLUPS.c.day == marked.day, _ROLLUPS.c.job_id == marked.job_id)
+    if numbers is None:
+        connection.execute(delete(_ROLLUPS).where(that_day))
+        return token == marked.token
+    values = {**asdict(numbers), "computed_at": now}
+    if connection.execute(update(_ROLLUPS).where(that_day).values(values)).rowcount == 0:
         namespace = select(_JOBS.c.namespace).where(_JOBS.c.id == marked.job_id).scalar_subquery()
-        row = {"job_id": marked.job_id, "day": marked.day, "computed_at": now, **asdict(numbers)}
+        row = {"job_id": marked.job_id, "day": marked.day, **values}
         connection.execute(insert(_ROLLUPS).values(namespace=namespace, **row))
     return token == marked.token
 
@@ -132,25 +147,25 @@ def _healed_days(connection: Connection, changed: Collection[Row]) -> set[tuple[
     for row in changed:
         if row["status"] == Verdict.SUCCESS and row["due_time"] is not None:
             due_times.setdefault(row["job_id"], set()).add(row["due_time"])
-    days: set[tuple[str, date]] = set()
+    found: list[Any] = []
     columns = _EXECUTIONS.c
+    wanted = [columns.job_id, columns.start_time, columns.due_time, columns.due_time_end]
+    unhealed = select(*wanted).where(
+        columns.status.not_in([*OPEN_STATES, Verdict.SUCCESS.value]), columns.due_time.is_not(None)
+    )
     for chunk in _chunks(sorted(due_times)):
-        for same in (
-            [and_(columns.job_id == job_id, columns.due_time.in_(sorted(due_times[job_id]))) for job_id in chunk],
-            [
-                and_(
-                    columns.job_id == job_id,
-                    columns.due_time_end >= min(due_times[job_id]),
-                    columns.due_time <= max(due_times[job_id]),
-                )
-                for job_id in chunk
-            ],
-        ):
-            query = select(columns.job_id, columns.start_time).where(
-                or_(*same), columns.status.not_in([*OPEN_STATES, Verdict.SUCCESS.value])
-            )
-            days |= {(job_id, day_of(start)) for job_id, start in connection.execute(query)}
-    return days
+        same = [and_(columns.job_id == job_id, columns.due_time.in_(sorted(due_times[job_id]))) for job_id in chunk]
+        found += connection.execute(by_index(unhealed.where(or_(*same)), _EXECUTIONS, "ix_job_executions_job_due"))
+        # Wider than what is looked for, and the server finds it faster than a condition for each job.
+        earliest = min(min(due_times[job_id]) for job_id in chunk)
+        ranges = unhealed.where(columns.job_id.in_(chunk), columns.due_time_end >= earliest)
+        found += connection.execute(by_index(ranges, _EXECUTIONS, "ix_job_executions_job_due_end"))
+    return {(row.job_id, day_of(row.start_time)) for row in found if _heals(due_times[row.job_id], row)}
+
+
+def _heals(due_times: set[datetime], row: Any) -> bool:
+    last = row.due_time_end or row.due_time
+    return any(row.due_time <= due_time <= last for due_time in due_times)
 
 
 def _is_mark(job_id: str, day: date) -> ColumnElement[bool]:

@@ -200,9 +200,14 @@ class JobExecution(Base):
         Index("ix_job_executions_job_due", "job_id", "due_time"),
         # Records of several due times are few; of all others this end is NULL.
         Index("ix_job_executions_job_due_end", "job_id", "due_time_end"),
+        Index("ix_job_executions_job_status", "job_id", "status", "start_time", "id"),
         Index("ix_job_executions_namespace", "namespace", "start_time", "id"),
+        Index("ix_job_executions_namespace_status", "namespace", "status", "start_time", "id"),
         Index("ix_job_executions_job_name", "namespace", "job_name", "start_time", "id"),
         Index("ix_job_executions_status", "status", "start_time", "id"),
+        # Of every namespace.
+        Index("ix_job_executions_name", "job_name", "start_time", "id"),
+        Index("ix_job_executions_trigger", "trigger", "start_time", "id"),
         Index("ix_job_executions_start", "start_time", "id"),
         _MYSQL,
     )

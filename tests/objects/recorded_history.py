@@ -22,11 +22,13 @@ _NEVER_RAN: Final = frozenset({"skipped", "missed"})
 
 @dataclass(frozen=True)
 class History:
-    """How many records of how many jobs, over how many days. The first job has a tenth of all records."""
+    """How many records of how many jobs, over how many days up to a moment. The first job has a tenth of all records."""
 
     records: int
     jobs: int
     days: int
+    end: datetime = END
+    record_days: int = 365
 
     def job_id(self, number: int) -> str:
         """The UID of a job."""
@@ -60,14 +62,14 @@ class History:
         with engine.connect() as connection:
             marks = stalerollups.marks(connection)
         for start in range(0, len(marks), 200):
-            stalerollups.refresh(engine, marks[start : start + 200], now=END)
+            stalerollups.refresh(engine, marks[start : start + 200], now=self.end)
         return len(marks)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of the executions, oldest first."""
         step = timedelta(days=self.days) / self.records
         for number in range(self.records):
-            yield self._execution(number, END - timedelta(days=self.days) + number * step)
+            yield self._execution(number, self.end - timedelta(days=self.days) + number * step)
 
     def _job(self, number: int) -> dict[str, Any]:
         return {
@@ -76,12 +78,12 @@ class History:
             "job_type": "cron",
             "func": "inventory_check",
             "cron_expression": "*/5 * * * *",
-            "created_at": END - timedelta(days=self.days),
-            "updated_at": END,
+            "created_at": self.end - timedelta(days=self.days),
+            "updated_at": self.end,
             "created_by": "anna",
             "namespace": self.namespace(number),
             "resource_name": f"job-{number}",
-            "record_days": 365,
+            "record_days": self.record_days,
         }
 
     def _execution(self, number: int, start: datetime) -> dict[str, Any]:

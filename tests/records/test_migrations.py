@@ -221,31 +221,38 @@ def test_every_revision_begins_with_what_tells_that_it_began() -> None:
     assert list(merp_records.migrations._FIRST_MADE) == known
     for before, revision in zip([None, *known], known, strict=False):
         sql = offline_sql("mysql", revision if before is None else f"{before}:{revision}")
-        first = re.search(r"CREATE TABLE (?!merp_)(\w+) \((.*?)\n\)", sql, re.DOTALL)
-        table, column = merp_records.migrations._FIRST_MADE[revision]
-        assert first[1] == table
-        assert re.search(rf"^\s+`?{column}`? ", first[2], re.MULTILINE)
+        first = re.search(r"CREATE (TABLE (?!merp_)(\w+) \(.*?\n\)|INDEX (\w+) ON (\w+))", sql, re.DOTALL)
+        table, made = merp_records.migrations._FIRST_MADE[revision]
+        assert table in first.groups()
+        assert re.search(rf"\b{made}\b", first[0])
 
 
 @pytest.mark.parametrize(
-    "made",
+    ("revision", "made"),
     [
-        pytest.param(1, id="the-first-table"),
-        pytest.param(2, id="both-tables"),
-        pytest.param(3, id="only-the-revision-missing"),
+        pytest.param("0002", 1, id="the-first-table"),
+        pytest.param("0002", 2, id="both-tables"),
+        pytest.param("0002", 3, id="only-the-revision-missing"),
+        pytest.param("0003", 1, id="the-first-index"),
+        pytest.param("0003", 3, id="all-indexes-but-one"),
     ],
 )
-def test_a_half_applied_update_keeps_the_records_and_is_completed(empty, made, caplog) -> None:
+def test_a_half_applied_update_keeps_the_records_and_is_completed(empty, revision, made, caplog) -> None:
     upgrade(empty, "0001")
     insert_at_0001(empty)
     assert schema_state(empty) is SchemaState.BEHIND
-    upgrade(empty)
+    upgrade(empty, revision)
     on = "" if empty.dialect.name == "sqlite" else " ON job_executions"
-    undone = ["DROP TABLE daily_rollups", "DROP TABLE stale_rollups", f"DROP INDEX ix_job_executions_job_due_end{on}"]
-    execute(empty, *undone[made:], f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    steps = {
+        "0002": ["TABLE daily_rollups", "TABLE stale_rollups", "INDEX ix_job_executions_job_due_end"],
+        "0003": [f"INDEX ix_job_executions_{name}" for name in ("job_status", "namespace_status", "name", "trigger")],
+    }
+    undone = [f"DROP {step}{on if 'INDEX' in step else ''}" for step in steps[revision][made:]]
+    before = {"0002": "0001", "0003": "0002"}[revision]
+    execute(empty, *undone, f"UPDATE {VERSION_TABLE} SET version_num = '{before}'")
     assert schema_state(empty) is SchemaState.PARTIAL
     upgrade(empty)
-    assert "the migration to revision 0002 had ended half way; it is completed" in caplog.messages
+    assert f"the migration to revision {revision} had ended half way; it is completed" in caplog.messages
     with empty.connect() as connection:
         marked = [(each.job_id, str(each.day)) for each in stalerollups.marks(connection)]
     assert marked == [("job-a", "2027-03-13"), ("job-a", "2027-03-14"), ("job-b", "2027-03-14")]

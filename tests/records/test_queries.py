@@ -78,6 +78,31 @@ def test_pages_hold_every_run_once_newest_first(filled, limit) -> None:
     assert (len(names), pages) == (6, -(-6 // limit))
 
 
+@pytest.mark.parametrize("limit", [1, 2, 5])
+@pytest.mark.parametrize("scan", [1, 2, 3, 5, 6, 7])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("已满", ["r2"], id="one"),
+        pytest.param("r", ["r4", "r3", "r2", "r1"], id="several"),
+        pytest.param("nowhere", [], id="nothing-found"),
+    ],
+)
+def test_a_text_is_looked_for_in_few_records_a_page_and_found_all_the_same(
+    filled, monkeypatch, limit, scan, text, expected
+) -> None:
+    monkeypatch.setattr(queries, "TEXT_SCAN", scan)
+    found, cursor, pages = [], None, 0
+    while pages == 0 or cursor is not None:
+        page = queries.history(filled, namespaces=None, text=text, limit=limit, cursor=cursor)
+        assert len(page.items) <= min(limit, scan)
+        found += [run.run_name for run in page.items]
+        cursor, pages = page.next_cursor, pages + 1
+    # r2 and r3 start at the same moment; which is first is said by their ids.
+    assert sorted(found) == sorted(expected)
+    assert pages <= 6 // scan + len(expected) // limit + 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [

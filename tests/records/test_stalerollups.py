@@ -110,8 +110,8 @@ def test_a_rerun_heals_the_day_of_the_failure(engine, make_job, make_run) -> Non
         status=Verdict.MISSED,
         start_time=NOW - 5 * DAY,
         due_time=NOW - 5 * DAY,
-        due_time_end=NOW - 2 * DAY,
-        count=4,
+        due_time_end=NOW - 3 * DAY,
+        count=3,
         end_time=NOW - 2 * DAY,
     )
     record(engine, [make_job()], [failed, missed], now=NOW)

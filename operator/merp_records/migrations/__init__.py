@@ -25,9 +25,13 @@ from merp_records.tables import Base
 
 # The database may be shared with other modules that use Alembic; its usual table would be theirs.
 VERSION_TABLE: Final = "merp_records_version"
-# What each revision makes first: a table, and a column that tells it from somebody else's. Where it is there and the
-# revision is not, the revision began and did not end: MySQL commits every DDL statement by itself.
-_FIRST_MADE: Final = {"0001": ("jobs", "resource_name"), "0002": ("daily_rollups", "healed")}
+# What each revision makes first: of a table a column, which tells it from somebody else's, or an index. Where it is
+# there and the revision is not, the revision began and did not end: MySQL commits every DDL statement by itself.
+_FIRST_MADE: Final = {
+    "0001": ("jobs", "resource_name"),
+    "0002": ("daily_rollups", "healed"),
+    "0003": ("job_executions", "ix_job_executions_job_status"),
+}
 
 _log = logging.getLogger(__name__)
 
@@ -139,9 +143,11 @@ def _following(found: frozenset[str]) -> str:
 
 
 def _begun(connection: Connection, revision: str) -> bool:
-    table, column = _FIRST_MADE[revision]
+    table, made = _FIRST_MADE[revision]
     inspector = inspect(connection)
-    return inspector.has_table(table) and column in {entry["name"] for entry in inspector.get_columns(table)}
+    if not inspector.has_table(table):
+        return False
+    return made in {entry["name"] for entry in [*inspector.get_columns(table), *inspector.get_indexes(table)]}
 
 
 def _check_tables(connection: Connection, found: frozenset[str]) -> None:
