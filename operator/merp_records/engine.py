@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, FromClause, Select, event
+from sqlalchemy import URL, ColumnElement, Connection, Engine, FromClause, Select, UnaryExpression, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.sql.operators import custom_op
 
 T = TypeVar("T")
 
@@ -213,6 +214,17 @@ def by_index(query: Select[Any], table: FromClause, index: str) -> Select[Any]:
     would take.
     """
     return query.with_hint(table, f"FORCE INDEX ({index})", "mysql")
+
+
+def without_index(connection: Connection, column: ColumnElement[T]) -> ColumnElement[T]:
+    """The column, in a form in which SQLite takes no index of it.
+
+    SQLite keeps no numbers of what is in the tables: it would take the index for several values, and sort all that
+    they have, also where these are nearly all there is.
+    """
+    if connection.dialect.name != "sqlite":
+        return column
+    return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
 def transient(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, or_, select
 
 from merp_crds.reasons import RunState, Verdict
-from merp_records.engine import by_index
+from merp_records.engine import by_index, without_index
 from merp_records.tables import Job, JobDependency, JobExecution, is_key
 
 MAX_LIMIT: Final = 500
@@ -148,7 +148,8 @@ def history(
     if not 1 <= limit <= MAX_LIMIT:
         raise ValueError(f"limit: {limit} is not between 1 and {MAX_LIMIT}")
     columns = _EXECUTIONS.c
-    wanted = _visible(namespaces)
+    several = namespaces is not None and len(namespaces) > 1
+    wanted = _one_of(without_index(connection, columns.namespace) if several else columns.namespace, namespaces)
     wanted += _one_of(columns.job_id, None if job_id is None else [job_id])
     wanted += _one_of(columns.job_name, None if job_name is None else [job_name])
     wanted += _one_of(columns.status, status)
