@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -24,6 +25,8 @@ from merp_records.rows import ExecutionRecord, JobRecord
 _BATCH_SECONDS: Final = 0.1
 _BATCH_SIZE: Final = 200
 _PURGE_BATCH: Final = 500
+# Seconds. Who waits for the file of SQLite looks for it this seldom, and would miss a shorter pause.
+_PURGE_PAUSE: Final = 0.1
 # Days whose numbers are made in one transaction.
 _ROLLUP_BATCH: Final = 20
 # At most so often the numbers of days are made, and they take at most a tenth of the time.
@@ -62,6 +65,8 @@ class Recorder:
         # Days may be marked: at the start by the process before.
         self._marked = asyncio.Event()
         self.ready = asyncio.Event()
+        # Seconds of purging since writers had a pause for themselves.
+        self._purged = 0.0
         # Why the last read failed, and until when (monotonic) that is taken to be so.
         self._away = ("", 0.0)
 
@@ -132,8 +137,27 @@ class Recorder:
     async def purge(self) -> int:
         """Delete records older than their job keeps them. Returns how many."""
         await self.ready.wait()
-        deleted = await self._until_done("purge records", lambda: self._purge(datetime.now(UTC)))
+        now, deleted = datetime.now(UTC), 0
+        for job_id, days in (await self._until_done("read how long records are kept", self._read_retentions)).items():
+            # Whole days: the numbers of a day are made from all of its records, or not at all.
+            before, _ = bounds((now - timedelta(days=days)).date())
+            deleted += await self._in_batches(partial(writes.purge_executions, before=before, job_id=job_id))
+        await self._in_batches(partial(writes.purge_jobs, now=now))
         self._marked.set()
+        return deleted
+
+    async def _in_batches(self, purge: Callable[..., int]) -> int:
+        """Small transactions, and now and then as much time for whoever writes. Returns how many rows went."""
+        deleted, count = 0, _PURGE_BATCH
+        while count == _PURGE_BATCH:
+            began = time.monotonic()
+            work = partial(run_in_transaction, self._engine, partial(purge, batch=_PURGE_BATCH))
+            count = await self._until_done("purge records", work)
+            deleted += count
+            self._purged += time.monotonic() - began
+            if self._purged >= _PURGE_PAUSE:
+                await asyncio.sleep(self._purged)
+                self._purged = 0.0
         return deleted
 
     async def run(self) -> None:
@@ -225,25 +249,9 @@ class Recorder:
         self._marked.set()
         self._on_committed({executions[key].job_id for key in result.executions})
 
-    def _purge(self, now: datetime) -> int:
+    def _read_retentions(self) -> dict[str, int]:
         with self._engine.connect() as connection:
-            kept = queries.retentions(connection)
-        deleted = 0
-        for job_id, days in kept.items():
-            # Whole days: the numbers of a day are made from all of its records, or not at all.
-            before, _ = bounds((now - timedelta(days=days)).date())
-
-            def work(connection: Connection, job_id: str = job_id, before: datetime = before) -> int:
-                return writes.purge_executions(connection, before, _PURGE_BATCH, job_id=job_id)
-
-            # In small transactions: a long one would hold up who writes.
-            while (count := run_in_transaction(self._engine, work)) > 0:
-                deleted += count
-                if count < _PURGE_BATCH:
-                    break
-        while run_in_transaction(self._engine, lambda connection: writes.purge_jobs(connection, now, _PURGE_BATCH)) > 0:
-            pass
-        return deleted
+            return queries.retentions(connection)
 
     def _read_marks(self) -> list[stalerollups.Mark]:
         with self._engine.connect() as connection:
