@@ -80,7 +80,7 @@ def refresh(engine: Engine, marked: Sequence[Mark], *, now: datetime) -> int:
         rows = [(each, _numbers(connection, each)) for each in marked]
 
     def work(connection: Connection) -> int:
-        return sum(_write(connection, each, numbers, now) for each, numbers in rows)
+        return sum(_write(connection, dict(chunk), now) for chunk in _chunks(rows))
 
     return run_in_transaction(engine, work)
 
@@ -121,24 +121,41 @@ def _successes(connection: Connection, job_id: str, records: Iterable[Ended]) ->
     return found
 
 
-def _write(connection: Connection, marked: Mark, numbers: DayNumbers | None, now: datetime) -> bool:
-    here = _is_mark(marked.job_id, marked.day)
-    token: str | None = connection.scalar(select(_STALE.c.token).where(here).with_for_update())
-    if token is None:
-        # Somebody else was faster, perhaps with newer records.
-        return False
-    if token == marked.token:
-        connection.execute(delete(_STALE).where(here))
-    that_day = and_(_ROLLUPS.c.day == marked.day, _ROLLUPS.c.job_id == marked.job_id)
-    if numbers is None:
-        connection.execute(delete(_ROLLUPS).where(that_day))
-        return token == marked.token
-    values = {**asdict(numbers), "computed_at": now}
-    if connection.execute(update(_ROLLUPS).where(that_day).values(values)).rowcount == 0:
-        namespace = select(_JOBS.c.namespace).where(_JOBS.c.id == marked.job_id).scalar_subquery()
-        row = {"job_id": marked.job_id, "day": marked.day, **values}
-        connection.execute(insert(_ROLLUPS).values(namespace=namespace, **row))
-    return token == marked.token
+def _write(connection: Connection, made: dict[Mark, DayNumbers | None], now: datetime) -> int:
+    marked = or_(*(_is_mark(each.job_id, each.day) for each in made))
+    query = select(_STALE.c.job_id, _STALE.c.day, _STALE.c.token).where(marked).order_by(_STALE.c.job_id, _STALE.c.day)
+    tokens = {(row.job_id, row.day): row.token for row in connection.execute(query.with_for_update())}
+    settled = [each for each in made if tokens.get((each.job_id, each.day)) == each.token]
+    if settled:
+        connection.execute(delete(_STALE).where(or_(*(_is_mark(each.job_id, each.day) for each in settled))))
+    # Of a day without a mark somebody else was faster, perhaps with newer records.
+    _write_numbers(
+        connection, {(each.job_id, each.day): made[each] for each in made if (each.job_id, each.day) in tokens}, now
+    )
+    return len(settled)
+
+
+def _write_numbers(connection: Connection, days: dict[tuple[str, date], DayNumbers | None], now: datetime) -> None:
+    if not days:
+        return
+    those = or_(*(and_(_ROLLUPS.c.day == day, _ROLLUPS.c.job_id == job_id) for job_id, day in days))
+    query = select(_ROLLUPS.c.job_id, _ROLLUPS.c.day).where(those)
+    present = {(row.job_id, row.day) for row in connection.execute(query.with_for_update())}
+    owners = select(_JOBS.c.id, _JOBS.c.namespace).where(_JOBS.c.id.in_(sorted({job_id for job_id, _ in days})))
+    namespaces = {row.id: row.namespace for row in connection.execute(owners)}
+    added = []
+    for (job_id, day), numbers in days.items():
+        this = and_(_ROLLUPS.c.day == day, _ROLLUPS.c.job_id == job_id)
+        if numbers is None:
+            connection.execute(delete(_ROLLUPS).where(this))
+            continue
+        values = {**asdict(numbers), "computed_at": now}
+        if (job_id, day) in present:
+            connection.execute(update(_ROLLUPS).where(this).values(values))
+        else:
+            added.append({"job_id": job_id, "day": day, "namespace": namespaces[job_id], **values})
+    if added:
+        connection.execute(insert(_ROLLUPS), added)
 
 
 def _healed_days(connection: Connection, changed: Collection[Row]) -> set[tuple[str, date]]:
