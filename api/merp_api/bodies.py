@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NoReturn
 
 from fastapi import Request
@@ -18,7 +18,11 @@ _MIN_INT64: Final = -(2**63)
 _MAX_INT64: Final = 2**63 - 1
 
 
-async def read_json(request: Request, *, optional: bool = False) -> Any:
+JSON: Final = "application/json"
+MERGE_PATCH: Final = "application/merge-patch+json"
+
+
+async def read_json(request: Request, *, optional: bool = False, media_types: Collection[str] = (JSON,)) -> Any:
     """The body's JSON. `optional` takes an empty body as an empty object.
 
     Raises Problem: 413 beyond 1 MiB, 415 for another media type, 400 for what is no JSON in UTF-8, is nested deeper
@@ -27,7 +31,7 @@ async def read_json(request: Request, *, optional: bool = False) -> Any:
     raw = await _read(request)
     if not raw and optional:
         return {}
-    _check_media_type(request)
+    _check_media_type(request, media_types)
     if not raw:
         raise Problem(problems.MALFORMED, "the body is empty: send a JSON object")
     value = _parse(raw)
@@ -54,11 +58,11 @@ def _refuse_size() -> NoReturn:
     raise Problem(problems.TOO_LARGE, f"the body has more than {MAX_BODY} bytes")
 
 
-def _check_media_type(request: Request) -> None:
+def _check_media_type(request: Request, wanted: Collection[str]) -> None:
     media_type, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if media_type.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
-        raise Problem(problems.UNSUPPORTED, "send Content-Type: application/json, in UTF-8")
+    if media_type.strip().lower() not in wanted or charset not in ("", "utf-8", "utf8"):
+        raise Problem(problems.UNSUPPORTED, f"send Content-Type: {' or '.join(wanted)}, in UTF-8")
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise Problem(problems.UNSUPPORTED, "send the body without Content-Encoding")
 

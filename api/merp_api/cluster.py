@@ -1,6 +1,7 @@
 """The API server, as the gateway uses it: every call carries the token of whoever called the gateway."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -140,13 +141,18 @@ class Cluster:
         """The JobRuns of a namespace, at most five thousand of them. Close it with aclosing."""
         return self._items(token, JOB_RUN.of(namespace))
 
+    def all_jobs(self, token: str, namespace: str | None) -> AsyncGenerator[Json]:
+        """Every ScheduledJob of a namespace, or of all of them (None). Close it with aclosing."""
+        path = SCHEDULED_JOB.all() if namespace is None else SCHEDULED_JOB.of(namespace)
+        return self._items(token, path, pages=None)
+
     def every_job(self, token: str, namespace: str) -> AsyncGenerator[Json]:
         """The ScheduledJobs of a namespace, at most five thousand of them. Close it with aclosing."""
         return self._items(token, SCHEDULED_JOB.of(namespace))
 
-    async def _items(self, token: str, path: str) -> AsyncGenerator[Json]:
+    async def _items(self, token: str, path: str, pages: int | None = _PAGES) -> AsyncGenerator[Json]:
         query = {"limit": str(PAGE_SIZE)}
-        for _ in range(_PAGES):
+        for _ in itertools.count() if pages is None else range(pages):
             page: dict[str, Any] = await self._client.call("GET", path, token=token, query=query)
             for item in page.get("items") or []:
                 yield item

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Path, Request
 
 from merp_api import problems
-from merp_api.bodies import read_json
+from merp_api.bodies import JSON, MERGE_PATCH, read_json
 from merp_api.cancellations import Cancellations
 from merp_api.cluster import Cluster
 from merp_api.executions import Executions
@@ -66,6 +66,10 @@ async def _body(request: Request) -> Any:
     return await read_json(request)
 
 
+async def _merge_patch(request: Request) -> Any:
+    return await read_json(request, media_types=(MERGE_PATCH, JSON))
+
+
 async def _optional_body(request: Request) -> Any:
     return await read_json(request, optional=True)
 
@@ -87,6 +91,7 @@ CallerOf = Annotated[Caller, Depends(_caller)]
 JobId = Annotated[str, Depends(_job_id)]
 ExecutionId = Annotated[str, Depends(_execution_id)]
 JsonBody = Annotated[Any, Depends(_body)]
+MergePatch = Annotated[Any, Depends(_merge_patch)]
 OptionalJsonBody = Annotated[Any, Depends(_optional_body)]
 IdempotencyKey = Annotated[str | None, Depends(_idempotency_key)]
 IfMatch = Annotated[

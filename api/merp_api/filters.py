@@ -1,14 +1,16 @@
 """Parameters of URLs: which jobs, which executions, and pages of them."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from merp_api.models import Query
-from merp_api.schemas import CatchUp
+from merp_api.schemas import CatchUp, JobStatus, JobType
 from merp_api.times import parse_time
 from merp_crds.reasons import RunState, Trigger, Verdict
+from merp_crds.scheduledjob import Priority
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
@@ -25,6 +27,24 @@ NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
 NamespaceOrAll = Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", max_length=63)]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Entries of a page, 1 to 500.")]
 Cursor = Annotated[str, Field(min_length=1, max_length=4096, description="next_cursor of the page before.")]
+Sought = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+class JobSort(StrEnum):
+    """In which order jobs come; a hyphen turns it round."""
+
+    ID = "id"
+    ID_DOWN = "-id"
+    NAME = "name"
+    NAME_DOWN = "-name"
+    PRIORITY = "priority"
+    PRIORITY_DOWN = "-priority"
+    NEXT_RUN_TIME = "next_run_time"
+    NEXT_RUN_TIME_DOWN = "-next_run_time"
+    CREATED_AT = "created_at"
+    CREATED_AT_DOWN = "-created_at"
+    UPDATED_AT = "updated_at"
+    UPDATED_AT_DOWN = "-updated_at"
 
 
 class NamespaceQuery(Query):
@@ -48,6 +68,16 @@ class JobsQuery(Query):
     namespace: Annotated[
         NamespaceOrAll | None, Field(description="`*` for all. Default: the installation's namespace.")
     ] = None
+    status: Annotated[list[JobStatus], Field(default_factory=list, description="Any of these.")]
+    job_type: Annotated[list[JobType], Field(default_factory=list, description="Any of these.")]
+    priority: Annotated[list[Priority], Field(default_factory=list, description="Any of these.")]
+    pool: Annotated[Annotated[str, Field(max_length=63)] | None, Field(description="Name of the job's pool.")] = None
+    text: Annotated[
+        Sought | None, Field(description="Part of id, name, func or description, in any case of its letters.")
+    ] = None
+    sort: Annotated[
+        JobSort, Field(description="high before low; jobs without a next_run_time come last, whichever way.")
+    ] = JobSort.ID
     limit: Limit = DEFAULT_LIMIT
     cursor: Cursor | None = None
 
@@ -60,6 +90,10 @@ class OneHistoryQuery(Query):
     trigger: Annotated[list[Trigger], Field(default_factory=list, description="Any of these.")]
     start: Annotated[Moment | None, Field(description="Started at this moment or later; without an offset UTC.")] = None
     end: Annotated[Moment | None, Field(description="Started before this moment; without an offset UTC.")] = None
+    text: Annotated[
+        Sought | None,
+        Field(description="Part of the run's name, reason, error or result, or of the job's name, in any case."),
+    ] = None
     limit: Limit = DEFAULT_LIMIT
     cursor: Cursor | None = None
 

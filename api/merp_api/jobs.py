@@ -1,23 +1,25 @@
 """What clients do with jobs: read, create, replace and delete."""
 
 import base64
-import binascii
 import hashlib
 import json
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from merp_api import problems, translate
+from merp_api import patches, problems, translate
 from merp_api.cluster import Cluster
-from merp_api.filters import ALL_NAMESPACES
+from merp_api.filters import ALL_NAMESPACES, JobsQuery
 from merp_api.identity import Caller
 from merp_api.problems import FieldError, Problem
+from merp_api.rankings import Ranking, is_plain
 from merp_api.rules import JobRules, check_schedule
+from merp_api.schemas import JobView
 from merp_api.times import parse_time
 from merp_api.translate import Json
-from merp_api.views import job_zone
+from merp_api.views import job_view, job_zone
 from merp_crds.names import (
     ANNOTATION_CREATED_BY,
     ANNOTATION_IDEMPOTENCY,
@@ -49,14 +51,33 @@ class Jobs:
         """The zone of schedules that name none."""
         return self._rules.default_zone
 
-    async def page(
-        self, caller: Caller, namespace: str, limit: int, cursor: str | None
-    ) -> tuple[list[Json], str | None]:
-        """A page of jobs and the cursor of the next one; `*` is every namespace."""
-        after = None if cursor is None else _open_cursor(cursor)
+    async def page(self, caller: Caller, namespace: str, query: JobsQuery) -> tuple[list[JobView], str | None]:
+        """A page of jobs and the cursor of the next one; `*` is every namespace.
+
+        The API server neither filters nor sorts: for that all jobs are read, a page at a time.
+        """
         where = None if namespace == ALL_NAMESPACES else namespace
+        if is_plain(query):
+            items, following = await self._plain(caller, where, query)
+            return [self.view(item) for item in items], following
         try:
-            page = await self._cluster.jobs(caller.token, where, limit, after)
+            ranking = Ranking(query)
+        except ValueError as error:
+            raise problems.validation([bad_cursor()]) from error
+        jobs = self._cluster.all_jobs(caller.token, where)
+        async with aclosing(jobs):
+            async for job in jobs:
+                ranking.add(self.view(job))
+        return ranking.page()
+
+    def view(self, job: Json) -> JobView:
+        """A job as clients see it now."""
+        return job_view(job, self.default_zone, self.now())
+
+    async def _plain(self, caller: Caller, where: str | None, query: JobsQuery) -> tuple[list[Json], str | None]:
+        after = None if query.cursor is None else _open_cursor(query.cursor)
+        try:
+            page = await self._cluster.jobs(caller.token, where, query.limit, after)
         except ApiError as error:
             if after is not None and error.status == 400:
                 raise problems.validation([bad_cursor()]) from error
@@ -96,17 +117,25 @@ class Jobs:
 
     async def replace(self, caller: Caller, namespace: str, name: str, data: Any, if_match: str | None) -> Json:
         """The job with the fields of the contract as the body has them, and everything else as it was."""
-        return await retried(lambda: self._replace(caller, namespace, name, data, if_match))
+        return await retried(lambda: self._change(caller, namespace, name, lambda _: data, if_match))
+
+    async def patch(self, caller: Caller, namespace: str, name: str, patch: Any, if_match: str | None) -> Json:
+        """The job with what a merge patch of its contract says, and everything else as it was."""
+        return await retried(
+            lambda: self._change(caller, namespace, name, lambda current: patches.body_of(current, patch), if_match)
+        )
 
     async def delete(self, caller: Caller, namespace: str, name: str) -> None:
         """Delete a job; its runs end with it, and its history stays."""
         await self._cluster.delete_job(caller.token, namespace, name)
 
-    async def _replace(self, caller: Caller, namespace: str, name: str, data: Any, if_match: str | None) -> Json:
+    async def _change(
+        self, caller: Caller, namespace: str, name: str, body_of: Callable[[Json], Any], if_match: str | None
+    ) -> Json:
         job = await self._cluster.job(caller.token, namespace, name)
         check_match(job, if_match)
         current = translate.contract(job, self.default_zone) | {"id": name}
-        fields = self._rules.read(data, self.now(), current)
+        fields = self._rules.read(body_of(current), self.now(), current)
         fields.pop("id", None)
         spec = translate.with_fields(job, fields, self.default_zone)
         if spec == job["spec"]:
@@ -194,7 +223,7 @@ def _seal_cursor(following: str) -> str:
 def _open_cursor(cursor: str) -> str:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("utf-8")
-    except (ValueError, binascii.Error):
+    except ValueError:
         text = ""
     if not text.startswith(_CURSOR):
         raise problems.validation([bad_cursor()])

@@ -7,11 +7,13 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from merp_api import problems
-from merp_api.schemas import ExecutionBody, JobBody, PauseBody, ProblemView, RetryBody
+from merp_api.bodies import JSON
+from merp_api.schemas import ExecutionBody, JobBody, JobPatch, PauseBody, ProblemView, RetryBody
 
 PATH: Final = "/api/v1/openapi.json"
 _REFERENCE: Final = "#/components/schemas/{model}"
 _DESCRIPTIONS: Final = {
+    304: "It is still as If-None-Match names it",
     400: "Wrong fields, each with its place and the remedy",
     401: "No valid bearer token",
     403: "The cluster does not allow it",
@@ -33,13 +35,20 @@ _EVERYWHERE: Final = (429, 500, 502, 503)
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The problems that a route declares."""
     content = {problems.MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model=ProblemView.__name__)}}}
-    return {status: {"description": _DESCRIPTIONS[status], "content": content} for status in (*statuses, *_EVERYWHERE)}
+    return {
+        status: {"description": _DESCRIPTIONS[status]} | ({"content": content} if status >= 400 else {})
+        for status in (*statuses, *_EVERYWHERE)
+    }
 
 
-def request_body(model: type[BaseModel], *, optional: bool = False) -> dict[str, Any]:
-    """The body of a route that reads it itself."""
-    schema = {"$ref": _REFERENCE.format(model=model.__name__)}
-    return {"requestBody": {"required": not optional, "content": {"application/json": {"schema": schema}}}}
+def request_body(
+    model: type[BaseModel], *, optional: bool = False, media_type: str = JSON, **examples: Any
+) -> dict[str, Any]:
+    """The body of a route that reads it itself, with examples by their names."""
+    content: dict[str, Any] = {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}
+    if examples:
+        content["examples"] = {name: {"value": value} for name, value in examples.items()}
+    return {"requestBody": {"required": not optional, "content": {media_type: content}}}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -47,7 +56,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    for model in (JobBody, ExecutionBody, RetryBody, PauseBody, ProblemView):
+    for model in (JobBody, JobPatch, ExecutionBody, RetryBody, PauseBody, ProblemView):
         schema = model.model_json_schema(ref_template=_REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema

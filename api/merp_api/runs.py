@@ -158,6 +158,7 @@ class Runs:
                 trigger=query.trigger or None,
                 start=query.start,
                 end=query.end,
+                text=query.text,
                 limit=query.limit,
                 cursor=query.cursor,
             )

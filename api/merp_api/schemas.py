@@ -112,6 +112,17 @@ class JobBody(Body):
     ] = None
 
 
+def _optional(schema: dict[str, Any]) -> None:
+    """The schema of a merge patch: nothing is needed, and null is the default of what is not."""
+    schema.pop("required", None)
+
+
+class JobPatch(JobBody):
+    """A merge patch (RFC 7396) of a job: what is left out stays, null is the default, objects are merged."""
+
+    model_config = ConfigDict(json_schema_extra=_optional)
+
+
 class PausedView(View):
     """An operational pause: who, when, why, until when. What nobody wrote is null."""
 

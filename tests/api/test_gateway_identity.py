@@ -31,6 +31,8 @@ PATHS = [
     ("GET", "/"),
     ("GET", "/nothing/here"),
     ("PATCH", "/api/v1/jobs"),
+    ("PATCH", "/api/v1/jobs/j"),
+    ("GET", "/api/v1/jobs?sort=name"),
 ]
 
 

@@ -1,10 +1,22 @@
 """`/api/v1/jobs`: the jobs themselves."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
-from merp_api.deps import CallerOf, IdempotencyKey, IfMatch, JobId, JsonBody, OptionalJsonBody, Services, ServicesOf
+from merp_api.bodies import MERGE_PATCH
+from merp_api.conditional import tagged
+from merp_api.deps import (
+    CallerOf,
+    IdempotencyKey,
+    IfMatch,
+    JobId,
+    JsonBody,
+    MergePatch,
+    OptionalJsonBody,
+    Services,
+    ServicesOf,
+)
 from merp_api.filters import JobsQuery, NamespaceQuery, ResumeQuery
 from merp_api.jobs import etag
 from merp_api.openapi import answers, request_body
@@ -15,33 +27,53 @@ from merp_api.schemas import (
     ExecutionView,
     JobBody,
     JobList,
+    JobPatch,
     JobView,
     PauseBody,
     ResumedJobView,
 )
 from merp_api.translate import Json
-from merp_api.views import job_view
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+_CRON_EXAMPLE: Final = {
+    "name": "库存盘点任务",
+    "job_type": "cron",
+    "func": "inventory_check",
+    "cron_expression": "0 0 1 * *",
+    "args": ["all"],
+    "kwargs": {"detailed": True},
+    "description": "每月1日凌晨执行库存盘点",
+}
+_FULL_EXAMPLE: Final = _CRON_EXAMPLE | {
+    "id": "nightly-stock",
+    "cron_expression": "0 2 * * *",
+    "time_zone": "Asia/Shanghai",
+    "calendar": {"name": "cn", "on_holiday": "Next"},
+    "pool": {"name": "nightly", "slots": 1},
+    "missed": {"policy": "All", "max_age": "36h"},
+    "depends_on": [{"id": "data-sync", "window": {"within": "24h"}}],
+    "retry_limit": 2,
+}
+_PATCH_EXAMPLE: Final = {"retry_limit": 3, "kwargs": {"detailed": None}, "missed": {"policy": "Skip"}}
 InNamespace = Annotated[NamespaceQuery, Query()]
 
 
-@router.get("", responses=answers(400, 401, 403, 410))
+@router.get("", response_model=JobList, responses=answers(304, 400, 401, 403, 410))
 async def list_jobs(
     query: Annotated[JobsQuery, Query()], caller: CallerOf, services: ServicesOf, request: Request, response: Response
-) -> JobList:
-    """A page of jobs, by name."""
+) -> JobList | Response:
+    """A page of jobs that meet every filter, in an order. 304 if the page is still as If-None-Match names it."""
     namespace = query.namespace or services.settings.merp_namespace
-    items, cursor = await services.jobs.page(caller, namespace, query.limit, query.cursor)
+    items, cursor = await services.jobs.page(caller, namespace, query)
     link_next(request, response, cursor)
-    return JobList(items=[_view(services, item) for item in items], next_cursor=cursor)
+    return tagged(request, response, JobList(items=items, next_cursor=cursor))
 
 
 @router.post(
     "",
     status_code=201,
     responses=answers(400, 401, 403, 404, 409, 413, 415) | {200: {"model": JobView, "description": "Made before"}},
-    openapi_extra=request_body(JobBody),
+    openapi_extra=request_body(JobBody, cron=_CRON_EXAMPLE, full=_FULL_EXAMPLE),
 )
 async def create_job(
     query: InNamespace,
@@ -59,16 +91,20 @@ async def create_job(
     return _one(services, job, response)
 
 
-@router.get("/{id}", responses=answers(400, 401, 403, 404))
+@router.get("/{id}", response_model=JobView, responses=answers(304, 400, 401, 403, 404))
 async def get_job(
-    name: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, response: Response
-) -> JobView:
-    """One job."""
+    name: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, request: Request, response: Response
+) -> JobView | Response:
+    """One job. 304 if it is still of the version that If-None-Match names."""
     job = await services.jobs.get(caller, query.namespace or services.settings.merp_namespace, name)
-    return _one(services, job, response)
+    return tagged(request, response, services.jobs.view(job), etag(job))
 
 
-@router.put("/{id}", responses=answers(400, 401, 403, 404, 409, 412, 413, 415), openapi_extra=request_body(JobBody))
+@router.put(
+    "/{id}",
+    responses=answers(400, 401, 403, 404, 409, 412, 413, 415),
+    openapi_extra=request_body(JobBody, cron=_CRON_EXAMPLE),
+)
 async def replace_job(
     name: JobId,
     query: InNamespace,
@@ -81,6 +117,26 @@ async def replace_job(
     """Change a job. Additional fields that are left out, and what REST does not know, stay as they are."""
     namespace = query.namespace or services.settings.merp_namespace
     job = await services.jobs.replace(caller, namespace, name, body, if_match)
+    return _one(services, job, response)
+
+
+@router.patch(
+    "/{id}",
+    responses=answers(400, 401, 403, 404, 409, 412, 413, 415),
+    openapi_extra=request_body(JobPatch, media_type=MERGE_PATCH, retries=_PATCH_EXAMPLE),
+)
+async def patch_job(
+    name: JobId,
+    query: InNamespace,
+    body: MergePatch,
+    caller: CallerOf,
+    services: ServicesOf,
+    response: Response,
+    if_match: IfMatch = None,
+) -> JobView:
+    """Change what a merge patch names, and nothing else. Another job_type drops the time of the former one."""
+    namespace = query.namespace or services.settings.merp_namespace
+    job = await services.jobs.patch(caller, namespace, name, body, if_match)
     return _one(services, job, response)
 
 
@@ -154,10 +210,6 @@ async def execute_job(
     return execution
 
 
-def _view(services: Services, job: Json) -> JobView:
-    return job_view(job, services.jobs.default_zone, services.jobs.now())
-
-
 def _one(services: Services, job: Json, response: Response) -> JobView:
     response.headers["ETag"] = etag(job)
-    return _view(services, job)
+    return services.jobs.view(job)
