@@ -1,10 +1,9 @@
 """How long the faults last: minutes in the ordinary run, longer when asked for."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from durations import Durations
+from durations import Durations, long
 
 from merp_cluster.cluster import Cluster
 
@@ -12,7 +11,7 @@ from merp_cluster.cluster import Cluster
 @pytest.fixture(scope="session")
 def durations() -> Durations:
     """Short, unless MERP_FAULTS=long."""
-    if os.environ.get("MERP_FAULTS") == "long":
+    if long():
         return Durations(outage=180.0, one_away=180.0, kills=600.0, database_away=300.0, runs=200)
     # Two due times of a minute's job must be more than 60 s late when both are back; where one clock is left, one due
     # time is enough.

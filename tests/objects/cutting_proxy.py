@@ -95,7 +95,8 @@ class CuttingProxy:
         self._anew = anew
         # Which of the clients, one after the other, is the present one.
         self._client = 0
-        self._cutting = False
+        self._passing = asyncio.Event()
+        self._passing.set()
         self._turn = asyncio.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cutting-proxy", daemon=True)
@@ -138,7 +139,9 @@ class CuttingProxy:
         await self._session.close()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        if self._cutting:
+        if not self._passing.is_set():
+            # Of the client that is just being ended: it must not hear anything any more, not even an end.
+            await self._passing.wait()
             return _hung_up(request)
         try:
             if request.method not in WRITES:
@@ -183,9 +186,9 @@ class CuttingProxy:
 
     async def _cut(self, request: web.Request, write: Write, moment: Moment) -> web.StreamResponse:
         self._client += 1
-        self._cutting = True
+        self._passing.clear()
         await asyncio.to_thread(self._anew)
-        self._cutting = False
+        self._passing.set()
         self.cuts.append((write, moment))
         return _hung_up(request)
 

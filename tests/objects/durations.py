@@ -1,5 +1,6 @@
-"""How long the faults of the tests last."""
+"""How long the faults of the tests last, and how many of them there are."""
 
+import os
 from typing import NamedTuple
 
 
@@ -11,3 +12,8 @@ class Durations(NamedTuple):
     kills: float
     database_away: float
     runs: int
+
+
+def long() -> bool:
+    """Whether MERP_FAULTS asks for the long form; the ordinary run has the short one."""
+    return os.environ.get("MERP_FAULTS") == "long"

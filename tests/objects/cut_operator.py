@@ -1,0 +1,68 @@
+"""An operator that is killed at its own writes, and started again as the kubelet would."""
+
+import asyncio
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cutting_proxy import CuttingProxy, Write, let_pass
+from operator_process import OperatorProcess
+
+from merp_cluster.cluster import Cluster
+from merp_crds import names
+from merp_kube.client import load_configuration, ssl_context
+
+
+class CutOperator:
+    """An operator for one namespace, behind a proxy whose plan says when it is killed; a context manager."""
+
+    def __init__(self, folder: Path, cluster: Cluster, namespace: str) -> None:
+        configuration = asyncio.run(load_configuration(cluster.kubeconfig))
+        self.proxy = CuttingProxy(str(configuration.host), ssl_context(configuration), anew=self._anew)
+        self._kubeconfig = folder / "proxy.kubeconfig"
+        self.process = OperatorProcess(folder, self._kubeconfig, namespace)
+
+    def __enter__(self) -> Self:
+        self.proxy.__enter__()
+        # The proxy has the administrator's certificate; whoever comes to it needs none.
+        self._kubeconfig.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "proxy", "cluster": {"server": self.proxy.url}}],
+                    "users": [{"name": "nobody", "user": {}}],
+                    "contexts": [{"name": "proxy", "context": {"cluster": "proxy", "user": "nobody"}}],
+                    "current-context": "proxy",
+                }
+            )
+        )
+        self.process.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.proxy.plan = let_pass
+        self.process.stop()
+        self.proxy.__exit__(kind, error, traceback)
+
+    def _anew(self) -> None:
+        self.process.kill()
+        self.process.launch()
+
+
+def kind(write: Write) -> str:
+    """What the operator does by a write, as `PATCH jobs: release`; empty where it only asks, by a dry run."""
+    if "dryRun" in write.query:
+        return ""
+    _, _, rest = write.path.partition("/namespaces/")
+    _, plural, *more = rest.split("/")
+    what = f"{write.method} {'/'.join([plural, *more[1:]])}"
+    if what != "PATCH jobs":
+        return what
+    body = json.loads(write.body)
+    if names.ANNOTATION_ENDED in (body["metadata"].get("annotations") or {}):
+        return f"{what}: end"
+    return f"{what}: {'release' if 'spec' in body else 'hand over'}"
