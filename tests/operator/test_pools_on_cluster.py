@@ -1,6 +1,5 @@
 """Pools on a real cluster: order, room and restarts, as watches of the API server tell them."""
 
-import os
 import random
 import re
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 from cluster_objects import minutely
+from durations import long
 from kube import Kube
 from object_watch import ObjectWatch
 from operator_process import OperatorProcess
@@ -77,7 +77,7 @@ def priority_classes(cluster: Cluster) -> Iterator[None]:
 @pytest.fixture
 def runs() -> int:
     """How many wait for room; the whole crowd takes minutes."""
-    return 200 if os.environ.get("MERP_FAULTS") == "long" else 60
+    return 200 if long() else 60
 
 
 @pytest.mark.timeout(600)  # a pod starts and ends in a second or two, five at a time

@@ -1,6 +1,5 @@
 """The operator killed before and after each of its writes into the database: no record is lost, and none is there twice."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import pytest
 from cluster_objects import minutely
 from cutting_database import CuttingDatabase
 from cutting_proxy import Moment, nth
+from durations import long
 from kube import Kube
 from mariadb_server import Server, running
 from operator_process import OperatorProcess
@@ -96,7 +96,7 @@ def test_no_record_is_lost_and_none_is_there_twice(kube: Kube, server: Server, t
         writes = [write.method for write in life.proxy.writes[before:] if write.method in RECORDS]
         print(f"a run's life: {len(writes)} writes into the database: {' '.join(writes)}")
         assert writes.count("COMMIT") >= 2
-        numbers = range(1, len(writes) + 1) if os.environ.get("MERP_FAULTS") == "long" else range(1, SHORT + 1)
+        numbers = range(1, len(writes) + 1) if long() else range(1, SHORT + 1)
         for number in numbers:
             for moment in Moment:
                 life.proxy.plan = nth(number, moment, lambda write: write.method in RECORDS)
