@@ -146,6 +146,7 @@ class Reconciler:
         safe = self._safe(observed)
         told = Told((*refusals, *self._verdicts(gone)), decision, safe, self._starter.refused(observed.uid), gate)
         wanted = status.compute(observed, judged, problem, defaults, now, told)
+        self._record_runs(observed, judged, records.job_record(observed, defaults, wanted))
         await self._cron_jobs.keep_books(observed, status.read(wanted), now)
         wait = await self._report(key, observed, wanted, now)
         # Before anything that may fail: the clock waits for nobody.
@@ -153,7 +154,7 @@ class Reconciler:
         if wait is None:
             self._told_of(key, gone)
             self._let_go(observed, safe - frozenset(status.read(wanted).unrecorded))
-        self._record(observed, judged, defaults, wanted if wait is None else observed.status)
+        self._record_endings(observed, wanted if wait is None else observed.status)
         again = await self._job_runs.report(observed, judged, problem, defaults, now)
         overdue = await self._overdue_runs.end(observed, defaults, now)
         later = await self._clean_up(observed, now)
@@ -256,17 +257,20 @@ class Reconciler:
             # Events are for people who look right now; the status and the record hold the same for good.
             _log.warning("an Event could not be told: %s", error)
 
-    def _record(self, observed: Observed, judged: list[Judged], defaults: Defaults, written: Json) -> None:
-        """Hand over what is to be remembered. Verdicts without a run only as they were written into the status."""
-        row = records.job_record(observed, defaults, written)
+    def _record_runs(self, observed: Observed, judged: list[Judged], row: JobRecord) -> None:
+        """Hand over what is to be remembered of runs: what the API server is slow to take does not hold that up."""
         self._rows[observed.uid] = row
         self._log_tails.want((observed.namespace, observed.name), observed.runs)
-        endings = [records.ending_record(observed, entry) for entry in status.read(written).unrecorded]
         executions = [(item.run, self._execution(row, item.run, item.outcome)) for item in judged]
         for run, execution in executions:
             if execution.end_time is not None and self._recorder.has(execution):
                 self._log_tails.recorded(run)
-        self._recorder.submit(row, [*endings, *(execution for _, execution in executions)])
+        self._recorder.submit(row, [execution for _, execution in executions])
+
+    def _record_endings(self, observed: Observed, written: Json) -> None:
+        """The same of verdicts without a run: only as they were written into the status."""
+        endings = [records.ending_record(observed, entry) for entry in status.read(written).unrecorded]
+        self._recorder.submit(self._rows[observed.uid], endings)
 
     def _execution(self, row: JobRecord, run: Run, ending: Outcome) -> ExecutionRecord:
         return records.execution_record(
