@@ -113,6 +113,14 @@ def fail_first_attempt(directory: str = "/state", *, context: Context) -> dict[s
 
 
 @task
+def fail_when_due(moments: list[int], *, context: Context) -> str:
+    """Fail where the due time, in seconds since 1970, is one of `moments`."""
+    if int(context.due_time.timestamp()) in moments:
+        raise RuntimeError(f"the run of {context.due_time} fails on purpose")
+    return context.due_time.isoformat()
+
+
+@task
 def big_result(size: int, text: str = "库存𠮷✅", as_text: bool = False) -> Any:
     """A dict whose JSON is at least `size` characters of `text`, or the bare text of `size` characters."""
     repeated = (text * (size // len(text) + 1))[:size]
