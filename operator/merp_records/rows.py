@@ -8,7 +8,7 @@ Two rules make recording repeatable in any order and by anybody, also by an oper
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -149,6 +149,8 @@ def execution_row(record: ExecutionRecord) -> Row:
         raise BadRecord("end_time", "a run that is open has no end")
     if record.status not in OPEN_STATES and record.end_time is None:
         raise BadRecord("end_time", "a verdict has a moment")
+    if record.result is not None:
+        record = replace(record, result=text.strict_result(record.result))
     table = JobExecution.__table__
     return {"id": record.id, **_row(table, record)}  # type: ignore[arg-type]  # as above
 

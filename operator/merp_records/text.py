@@ -1,6 +1,7 @@
 """Text that any database takes: without what breaks a row, and cut where it is too long."""
 
 import hashlib
+import json
 import re
 from typing import Final
 
@@ -12,6 +13,29 @@ _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 def clean(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD, so that a reader sees that something was there."""
     return _UNSTORABLE.sub(_REPLACEMENT, text)
+
+
+class _NearlyJson(ValueError):
+    pass
+
+
+def _refuse_constant(constant: str) -> None:
+    raise _NearlyJson(constant)
+
+
+def strict_result(text: str) -> str:
+    """A result that readers can take at its word: JSON of RFC 8259, or text that nobody takes for JSON.
+
+    What only some parsers take (NaN, Infinity) becomes a JSON string of itself.
+    """
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except _NearlyJson:
+        return json.dumps(text, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        # Text, of an image without our runner.
+        return text
+    return text
 
 
 def cut_end(text: str, max_bytes: int) -> str:

@@ -54,6 +54,22 @@ def test_cut(before: str, end: str, start: str) -> None:
     assert (text.cut_end(before, 40), text.cut_start(before, 40)) == (end, start)
 
 
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        pytest.param('{"a": [1, null]}', '{"a": [1, null]}', id="json-stays"),
+        pytest.param('"text"', '"text"', id="C32-a-string-stays"),
+        pytest.param('{"rate": NaN}', '"{\\"rate\\": NaN}"', id="C32-nan-is-no-json"),
+        pytest.param("-Infinity", '"-Infinity"', id="C32-infinity-is-no-json"),
+        pytest.param("rate: NaN {", "rate: NaN {", id="text-stays"),
+        pytest.param('{"v": 1, "result": [1', '{"v": 1, "result": [1', id="C31-cut-json-stays-text"),
+        pytest.param("[" * 100_000, "[" * 100_000, id="nested-too-deep-stays"),
+    ],
+)
+def test_strict_result(before: str, expected: str) -> None:
+    assert text.strict_result(before) == expected
+
+
 def test_cut_digest_keeps_two_names_apart() -> None:
     cuts = {text.cut_digest("u" * 300 + end, 255) for end in ("a", "b")}
     assert [len(cut) for cut in cuts] == [255, 255]
