@@ -196,14 +196,14 @@ class TestAdmission:
     @pytest.mark.parametrize(
         ("values", "names"),
         [
-            pytest.param(
-                (), ["erp-system.erp-merp-scheduler.origin", "erp-system.erp-merp-scheduler.pods"], id="default"
-            ),
+            pytest.param((), ["arguments", "origin", "pods"], id="default"),
+            pytest.param(("admissionPolicy.privilegedTasks=null",), ["origin", "pods"], id="no-privileged-task"),
             pytest.param(("admissionPolicy.enabled=false",), [], id="off"),
         ],
     )
     def test_each_policy_is_bound(self, chart, values, names):
         objects = chart.objects(*values)
+        names = [f"erp-system.erp-merp-scheduler.{name}" for name in names]
         assert objects.names("ValidatingAdmissionPolicy") == names
         assert objects.names("ValidatingAdmissionPolicyBinding") == names
         for name in names:
@@ -215,4 +215,27 @@ class TestAdmission:
         bindings = [item for item in objects.items if item["kind"] == "ValidatingAdmissionPolicyBinding"]
         assert [item["spec"]["matchResources"] for item in bindings] == [
             {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "erp"}}}
-        ] * 2
+        ] * 3
+
+    @pytest.mark.parametrize(
+        ("values", "listed"),
+        [
+            pytest.param(
+                (), '["run_command","sql_script","database_backup","database_restore_check"]', id="those-of-the-image"
+            ),
+            pytest.param(("admissionPolicy.privilegedTasks={run_command,pay}",), '["run_command","pay"]', id="chosen"),
+        ],
+    )
+    def test_the_privileged_tasks_are_the_same_for_jobs_and_for_requests(self, chart, values, listed):
+        objects = chart.objects(*values)
+        for name, part, expression in (
+            ("pods", "variables", "privilegedTaskChanged"),
+            ("arguments", "matchConditions", "the-job-is-privileged"),
+        ):
+            policy = objects.get("ValidatingAdmissionPolicy", f"erp-system.erp-merp-scheduler.{name}")
+            expressions = {entry["name"]: entry["expression"] for entry in policy["spec"][part]}
+            assert f"task.func in {listed}" in expressions[expression]
+
+    def test_a_privileged_task_is_a_name(self, chart):
+        refusal = chart.refusal("admissionPolicy.privilegedTasks={Run-Command}")
+        assert "/admissionPolicy/privilegedTasks/0" in refusal or "admissionPolicy.privilegedTasks.0" in refusal

@@ -1,0 +1,371 @@
+"""The chart's admission policies on a real API server. No pod runs here: the API server itself is what is tested."""
+
+import json
+import os
+import subprocess
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from kube import Kube
+
+from merp_cluster.errors import ClusterError
+
+pytestmark = pytest.mark.cluster
+
+Json = dict[str, Any]
+
+RELEASE = "guard"
+WITHOUT_PODS = [
+    *("--set", "operator.replicas=0"),
+    *("--set", "catalogue.publish=false"),
+    *("--set", "calendars.cn.create=false"),
+]
+CREATED_BY = "scheduler.merp.io/created-by"
+PAUSED = "scheduler.merp.io/paused"
+CANCEL = "cancel.scheduler.merp.io/j-29926800"
+PRIVILEGED = ["run_command", "sql_script", "database_backup", "database_restore_check"]
+NO_PODS = "you may not create pods in this namespace"
+# May change ScheduledJobs, and nothing that shapes pods.
+DEV = "dev"
+# The same, and pods.
+OPS = "ops"
+# May restore.
+KEEPER = "keeper"
+# What JSON has to escape, and what it need not.
+ODD = 'a"n\\n 库𠮷'
+# A service account's name is longer than 36 characters.
+DEPLOYER = "system:serviceaccount:erp-production-environment:job-deployer-production"
+VIEWER = "viewer"
+STRANGER = "stranger"
+# A pod that is as good as the node.
+HOST = {
+    "hostPID": True,
+    "volumes": [{"name": "h", "hostPath": {"path": "/"}}],
+    "containers": [{"name": "task", "securityContext": {"privileged": True}}],
+}
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A namespace whose users have different rights, under the policies of a release."""
+
+    kube: Kube
+    operator: str
+
+    def refusal(self, user: str, *arguments: str, item: Json | None = None) -> str:
+        """What kubectl complains of when the user asks; empty where nothing."""
+        stdin = None if item is None else json.dumps(item)
+        try:
+            self.kube.kubectl(*arguments, f"--as={user}", stdin=stdin)
+        except ClusterError as error:
+            return str(error)
+        return ""
+
+    def creation(self, user: str, item: Json) -> str:
+        """The refusal of a creation that is tried only."""
+        return self.refusal(user, "create", "--dry-run=server", "-f", "-", item=item)
+
+    def change(self, user: str, name: str, patch: Json) -> str:
+        """The refusal of a patch that is tried only."""
+        arguments = ("patch", "scheduledjob", name, "--type=merge", "--dry-run=server", "--patch-file=/dev/stdin")
+        return self.refusal(user, *arguments, item=patch)
+
+    def made(self, annotations: Json | None = None, **spec: Any) -> str:
+        """The name of a ScheduledJob that the administrator made."""
+        return self.kube.create(scheduled_job(f"j-{uuid.uuid4().hex[:8]}", annotations, **spec))
+
+
+@pytest.fixture(scope="module")
+def guarded(chart, cluster, definitions) -> Iterator[Guarded]:
+    kube = Kube(cluster, f"guard-{uuid.uuid4().hex[:8]}")
+    cluster.api.kubectl("create", "namespace", kube.namespace)
+    helm(chart, kube, "install", RELEASE, str(chart.folder), *WITHOUT_PODS)
+    planner = [rule("scheduler.merp.io", "scheduledjobs", "create", "get", "patch")]
+    planner += [rule("scheduler.merp.io", "jobruns", "create")]
+    grant(kube, "planner", planner, DEV, OPS, KEEPER, ODD, DEPLOYER)
+    grant(kube, "pods", [rule("", "pods", "create")], OPS)
+    grant(
+        kube, "restorer", [rule("scheduler.merp.io", kind, "restore") for kind in ("scheduledjobs", "jobruns")], KEEPER
+    )
+    kube.kubectl("create", "rolebinding", "viewer", "--clusterrole=view", f"--user={VIEWER}")
+    found = Guarded(kube, f"system:serviceaccount:{kube.namespace}:{RELEASE}-merp-scheduler-operator")
+    # The API server takes up a new policy, and the jobs that one is given, a moment later.
+    kube.until("pods", lambda: found.creation(DEV, scheduled_job("p", template={"image": "x"})))
+    kube.until("origin", lambda: found.creation(DEV, scheduled_job("o", {CREATED_BY: "x"})))
+    first = found.made(task={"func": "run_command"})
+    kube.until("arguments", lambda: found.creation(DEV, job_run(first, args=[["/bin/sh"]])))
+    yield found
+    helm(chart, kube, "uninstall", RELEASE, "--wait")
+    cluster.api.kubectl("delete", "namespace", kube.namespace, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def shared_job(guarded) -> str:
+    """For changes that are tried only."""
+    return guarded.made()
+
+
+def helm(chart, kube: Kube, *arguments: str) -> None:
+    done = subprocess.run(
+        [str(chart.helm), "--namespace", kube.namespace, *arguments],
+        env=os.environ | {"KUBECONFIG": str(kube.cluster.kubeconfig)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def rule(group: str, resource: str, *verbs: str) -> Json:
+    return {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+
+
+def grant(kube: Kube, role: str, rules: list[Json], *users: str) -> None:
+    group = "rbac.authorization.k8s.io"
+    metadata = {"name": role}
+    subjects = [{"apiGroup": group, "kind": "User", "name": user} for user in users]
+    reference = {"apiGroup": group, "kind": "Role", "name": role}
+    binding = {"kind": "RoleBinding", "metadata": metadata, "subjects": subjects, "roleRef": reference}
+    for item in ({"kind": "Role", "metadata": metadata, "rules": rules}, binding):
+        kube.apply({"apiVersion": f"{group}/v1"} | item)
+
+
+def scheduled_job(name: str, annotations: Json | None = None, **spec: Any) -> Json:
+    wanted = {"schedule": {"cron": "0 0 1 1 *"}, "task": {"func": "inventory_check"}} | spec
+    metadata = {"name": name, "annotations": annotations or {}}
+    return {"apiVersion": "scheduler.merp.io/v1", "kind": "ScheduledJob", "metadata": metadata, "spec": wanted}
+
+
+def job_run(job: str, annotations: Json | None = None, **spec: Any) -> Json:
+    metadata = {"generateName": "run-", "annotations": annotations or {}}
+    wanted = {"scheduledJob": job} | spec
+    return {"apiVersion": "scheduler.merp.io/v1", "kind": "JobRun", "metadata": metadata, "spec": wanted}
+
+
+def annotated(**annotations: str | None) -> Json:
+    names = {"paused": PAUSED, "cancel": CANCEL, "created_by": CREATED_BY}
+    return {"metadata": {"annotations": {names[key]: value for key, value in annotations.items()}}}
+
+
+class TestPods:
+    @pytest.mark.parametrize(
+        ("user", "spec", "said"),
+        [
+            pytest.param(DEV, {"template": {"podTemplate": {"spec": HOST}}}, NO_PODS, id="C55-the-host"),
+            pytest.param(DEV, {"template": {"serviceAccountName": "admin"}}, NO_PODS, id="C55-an-account"),
+            pytest.param(DEV, {"connections": ["erp"]}, NO_PODS, id="C55-a-connection"),
+            pytest.param(
+                OPS,
+                {"template": {"podTemplate": {"spec": {"serviceAccount": "admin"}}}},
+                "you may not use the service account admin in this namespace",
+                id="C55-an-account-of-somebody-who-may-create-pods",
+            ),
+            pytest.param(OPS, {"template": {"image": "x"}}, "", id="who-may-create-pods"),
+            pytest.param(DEV, {}, "", id="nothing-that-shapes-pods"),
+        ],
+    )
+    def test_who_shapes_pods_needs_the_right_to(self, guarded, user, spec, said):
+        refused = guarded.creation(user, scheduled_job("j", **spec))
+        assert said in refused
+        assert bool(said) == bool(refused), refused
+
+
+class TestPrivilegedTasks:
+    @pytest.mark.parametrize(
+        ("user", "func", "refused"),
+        [
+            *(pytest.param(DEV, func, True, id=f"C55-{func}") for func in PRIVILEGED),
+            pytest.param(OPS, "run_command", False, id="who-may-create-pods"),
+            pytest.param(DEV, "inventory_check", False, id="another-task"),
+        ],
+    )
+    def test_to_create_a_job_of_one(self, guarded, user, func, refused):
+        told = guarded.creation(user, scheduled_job("j", task={"func": func}))
+        if refused:
+            assert f"spec.task: {func} is a privileged task, and {NO_PODS}" in told
+            assert "ask for the right to create pods" in told
+        else:
+            assert told == ""
+
+    @pytest.mark.parametrize(
+        ("user", "before", "spec", "refused"),
+        [
+            pytest.param(DEV, "run_command", {"task": {"args": [["/bin/sh"]]}}, True, id="C55-args-alone"),
+            pytest.param(DEV, "run_command", {"task": {"kwargs": {"stdin": "x"}}}, True, id="C55-kwargs-alone"),
+            pytest.param(DEV, "inventory_check", {"task": {"func": "sql_script"}}, True, id="C55-from-another-task"),
+            pytest.param(DEV, "run_command", {"task": {"func": "sql_script"}}, True, id="C55-from-one-to-another"),
+            pytest.param(OPS, "run_command", {"task": {"args": [["/bin/sh"]]}}, False, id="who-may-create-pods"),
+            pytest.param(DEV, "run_command", {"schedule": {"cron": "0 1 * * *"}}, False, id="when-it-runs"),
+            pytest.param(DEV, "run_command", {"task": {"func": "inventory_check"}}, False, id="to-another-task"),
+            pytest.param(DEV, "inventory_check", {"task": {"args": ["all"]}}, False, id="args-of-another-task"),
+            pytest.param(DEV, "run_command", {}, False, id="nothing"),
+        ],
+    )
+    def test_to_change_one(self, guarded, user, before, spec, refused):
+        name = guarded.made(task={"func": before, "args": [["/bin/true"]]})
+        told = guarded.change(user, name, {"spec": spec})
+        assert ("is a privileged task" in told) == refused
+        assert bool(told) == refused, told
+
+    @pytest.mark.parametrize(
+        ("user", "func", "spec", "refused"),
+        [
+            pytest.param(DEV, "run_command", {"args": [["/bin/sh"]]}, True, id="C55-args"),
+            pytest.param(DEV, "run_command", {"kwargs": {"stdin": "x"}}, True, id="C55-kwargs"),
+            pytest.param(DEV, "run_command", {"args": []}, True, id="C55-without-the-jobs-args"),
+            pytest.param(OPS, "run_command", {"args": [["/bin/sh"]]}, False, id="who-may-create-pods"),
+            pytest.param(DEV, "run_command", {}, False, id="as-the-job-is"),
+            pytest.param(
+                DEV, "run_command", {"args": [["/bin/true"]], "kwargs": {}}, False, id="the-jobs-own-parameters"
+            ),
+            pytest.param(DEV, "inventory_check", {"args": [["/bin/sh"]]}, False, id="another-task"),
+        ],
+    )
+    def test_to_run_one_with_other_parameters(self, guarded, user, func, spec, refused):
+        name = guarded.made(task={"func": func, "args": [["/bin/true"]]})
+        other = guarded.made(task={"func": "sql_script"})
+        # The API server is told of the jobs by a watch: of the second only after the first.
+        guarded.kube.until("it knows the jobs", lambda: guarded.creation(DEV, job_run(other, args=["x"])))
+        told = guarded.creation(user, job_run(name, **spec))
+        assert (f"spec.args and spec.kwargs: the job {name} calls the privileged task {func}" in told) == refused
+        assert bool(told) == refused, told
+
+    def test_a_request_for_a_job_that_is_not_there_is_the_operators_to_answer(self, guarded):
+        assert guarded.creation(DEV, job_run("absent", args=["x"])) == ""
+
+    def test_the_operators_own_writes_pass(self, guarded):
+        name = guarded.made({CANCEL: '{"by": "ann"}'}, task={"func": "run_command"}, template={"image": "x"})
+        assert (
+            guarded.kube.kubectl("auth", "can-i", "list", "scheduledjobs", f"--as={guarded.operator}").strip() == "yes"
+        )
+        assert guarded.refusal(guarded.operator, "auth", "can-i", "create", "pods")
+        status = {"apiVersion": "scheduler.merp.io/v1", "kind": "ScheduledJob", "metadata": {"name": name}}
+        status |= {"status": {"observedGeneration": 1}}
+        # kubectl's patch would read the status first, for which the operator has no right and no need.
+        write = ["apply", "--server-side", "--subresource=status", "--dry-run=server", "-f", "-"]
+        assert guarded.refusal(guarded.operator, *write, item=status) == ""
+        assert guarded.change(guarded.operator, name, annotated(cancel=None)) == ""
+
+
+class TestOrigin:
+    @pytest.mark.parametrize(
+        ("user", "claimed", "refused"),
+        [
+            pytest.param(DEV, "admin", True, id="C58-somebody-else"),
+            pytest.param(DEPLOYER, DEPLOYER[:36], True, id="C58-cut"),
+            pytest.param(DEPLOYER, DEPLOYER, False, id="C58-longer-than-36"),
+            pytest.param(DEV, None, False, id="nobody"),
+            pytest.param(KEEPER, "admin", False, id="a-restore"),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "make", [pytest.param(scheduled_job, id="ScheduledJob"), pytest.param(job_run, id="JobRun")]
+    )
+    def test_who_created_it(self, guarded, make, user, claimed, refused):
+        told = guarded.creation(user, make("j", {} if claimed is None else {CREATED_BY: claimed}))
+        assert (f"leave it out, or say who you are, {user}" in told) == refused
+        assert bool(told) == refused, told
+
+    def test_c58_it_does_not_change(self, guarded):
+        name = guarded.made({CREATED_BY: "ann"})
+        for value in (DEV, None):
+            assert "put back the old value" in guarded.change(DEV, name, annotated(created_by=value))
+        assert guarded.change(KEEPER, name, annotated(created_by="bob")) == ""
+
+
+class TestNotes:
+    BOB = '{"by": "bob"}'
+    DEVS = '{"by": "dev"}'
+
+    @pytest.mark.parametrize("kind", ["paused", "cancel"])
+    @pytest.mark.parametrize(
+        ("user", "value", "refused"),
+        [
+            pytest.param(DEV, "", False, id="empty"),
+            pytest.param(DEV, "true", False, id="no-json"),
+            pytest.param(DEV, '{"reason": "by: bob"}', False, id="nobody"),
+            pytest.param(DEV, r'{"reason": "\"by\": \"bob\""}', False, id="quoted-in-a-reason"),
+            pytest.param(DEV, '{"by": "dev", "at": "2026-12-01T08:00:00Z", "reason": "x"}', False, id="the-requester"),
+            pytest.param(DEV, '{"at":"x" ,"by"\n:\t"dev"}', False, id="the-requester-in-other-spaces"),
+            pytest.param(ODD, json.dumps({"by": ODD}, ensure_ascii=False), False, id="the-requester-escaped"),
+            pytest.param(KEEPER, BOB, False, id="a-restore"),
+            pytest.param(DEV, BOB, True, id="C58-somebody-else"),
+            pytest.param(DEV, '{"by": "dev2"}', True, id="C58-a-longer-name"),
+            pytest.param(DEV, '{"by": "dev", "by": "bob"}', True, id="C58-twice"),
+            pytest.param(DEV, r'{"by": "dev", "\u0062\u0079": "bob"}', True, id="C58-twice-escaped"),
+            pytest.param(DEV, r'{"\u0062y": "bob"}', True, id="C58-the-key-escaped"),
+            pytest.param(DEV, r'{"by": "\u0062ob"}', True, id="C58-the-name-escaped"),
+            pytest.param(DEV, r'{"by": "dev\", \"x\": \""}', True, id="C58-a-quote-in-the-name"),
+            pytest.param(DEV, '{"by": "dev", "x": {"by": "dev"}}', True, id="C58-twice-the-same"),
+            pytest.param(DEV, '{"by": ["dev"]}', True, id="C58-no-string"),
+            pytest.param(ODD, json.dumps({"by": ODD}), True, id="C58-escaped-without-need"),
+        ],
+    )
+    def test_by_is_the_requester(self, guarded, shared_job, kind, user, value, refused):
+        told = guarded.change(user, shared_job, annotated(**{kind: value}))
+        if refused:
+            key = annotated(**{kind: ""})["metadata"]["annotations"].popitem()[0]
+            assert f'metadata.annotations[{key}]: leave "by" out, or say who you are, once: "by": "' in told
+        else:
+            assert told == ""
+
+    def test_also_of_a_new_job(self, guarded):
+        assert "say who you are" in guarded.creation(DEV, scheduled_job("j", {PAUSED: self.BOB}))
+        assert guarded.creation(DEV, scheduled_job("j", {PAUSED: self.DEVS})) == ""
+
+    @pytest.mark.parametrize(
+        ("patch", "refused"),
+        [
+            pytest.param({"spec": {"schedule": {"cron": "0 1 * * *"}}}, False, id="another-field"),
+            pytest.param(annotated(paused=None), False, id="one-taken-away"),
+            pytest.param(annotated(cancel=DEVS), False, id="one-becomes-the-requesters"),
+            pytest.param(annotated(cancel='{"by": "bob", "at": "x"}'), True, id="C58-one-changes"),
+        ],
+    )
+    def test_what_somebody_else_wrote_may_stay(self, guarded, patch, refused):
+        name = guarded.made({PAUSED: self.BOB, CANCEL: self.BOB})
+        assert ("say who you are" in guarded.change(DEV, name, patch)) == refused
+
+    def test_a_long_one_is_refused_before_it_costs(self, guarded, shared_job):
+        told = guarded.change(DEV, shared_job, annotated(paused="x" * 8193))
+        assert f"metadata.annotations[{PAUSED}]: has more than 8192 characters; shorten it" in told
+        assert guarded.change(DEV, shared_job, annotated(paused='{"by": "dev"}'.ljust(8192))) == ""
+
+    # With their names these are a bit less than the 256 KiB that annotations may have.
+    @pytest.mark.parametrize(
+        ("count", "length"), [pytest.param(2600, 48, id="short"), pytest.param(31, 8192, id="as-long-as-they-may-be")]
+    )
+    def test_as_many_as_an_object_holds_are_within_the_budget(self, guarded, shared_job, count, length):
+        note = json.dumps({"by": "dev", "at": "2026-12-01T08:00:00Z"}).ljust(length)
+        notes = {f"cancel.scheduler.merp.io/run-{number:06}": note for number in range(count)}
+        patch = {"metadata": {"annotations": notes}}
+        assert guarded.change(DEV, shared_job, patch) == ""
+        notes["cancel.scheduler.merp.io/run-last"] = self.BOB
+        assert "metadata.annotations[cancel.scheduler.merp.io/run-last]" in guarded.change(DEV, shared_job, patch)
+
+
+class TestRoles:
+    @pytest.mark.parametrize(
+        ("user", "verb", "resource", "allowed"),
+        [
+            pytest.param(VIEWER, "list", "scheduledjobs", True, id="C58-reads-jobs"),
+            pytest.param(VIEWER, "list", "jobruns", True, id="C58-reads-runs"),
+            pytest.param(VIEWER, "create", "scheduledjobs", False, id="C58-creates-no-job"),
+            pytest.param(VIEWER, "patch", "scheduledjobs", False, id="C58-changes-and-pauses-no-job"),
+            pytest.param(VIEWER, "delete", "scheduledjobs", False, id="C58-deletes-no-job"),
+            pytest.param(VIEWER, "create", "jobruns", False, id="C58-runs-no-job"),
+            pytest.param(STRANGER, "list", "scheduledjobs", False, id="C58-without-rights"),
+            pytest.param("system:anonymous", "list", "scheduledjobs", False, id="C56-without-a-token"),
+            pytest.param("operator", "list", "secrets", False, id="C59-the-operator-reads-no-secrets"),
+            pytest.param("operator", "get", "secrets", False, id="C59-not-one-secret"),
+            pytest.param("api", "list", "scheduledjobs", False, id="C56-the-gateway-has-no-rights-of-its-own"),
+        ],
+    )
+    def test_who_may_what(self, guarded, user, verb, resource, allowed):
+        if user in ("operator", "api"):
+            user = f"system:serviceaccount:{guarded.kube.namespace}:{RELEASE}-merp-scheduler-{user}"
+        assert (guarded.refusal(user, "auth", "can-i", verb, resource) == "") == allowed
