@@ -18,8 +18,10 @@ from merp_api.identity import Identities
 from merp_api.jobs import Jobs
 from merp_api.middleware import Authentication, RequestLog
 from merp_api.pauses import PAUSE_SECONDS, Pauses
+from merp_api.plans import Plans
+from merp_api.previews import Previews
 from merp_api.records import Records
-from merp_api.routes import executions, health, jobs
+from merp_api.routes import executions, health, jobs, plan
 from merp_api.rules import JobRules
 from merp_api.runs import Runs
 from merp_api.settings import Settings
@@ -51,7 +53,8 @@ def create_app(
     """
     identities = identities or Identities(cluster)
     records = Records(engine)
-    job_service = Jobs(cluster, JobRules(catalogue, settings.merp_default_time_zone))
+    rules = JobRules(catalogue, settings.merp_default_time_zone)
+    job_service = Jobs(cluster, rules)
     pauses = Pauses(cluster, job_service, CatchUps(cluster, job_service), pause_seconds=pause_seconds)
     lookup = Executions(cluster, identities, records)
     runs = Runs(cluster, identities, records, job_service, lookup)
@@ -78,12 +81,22 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.services = Services(
-        settings, cluster, identities, records, job_service, pauses, lookup, runs, cancellations
+        settings,
+        cluster,
+        identities,
+        records,
+        job_service,
+        pauses,
+        lookup,
+        runs,
+        cancellations,
+        Previews(cluster, rules),
+        Plans(cluster, job_service),
     )
     problems.install(app)
     refusals.install(app)
-    # Executions first: /jobs/history must not be taken for a job.
-    for router in (executions.router, jobs.router, health.router):
+    # Jobs after those: /jobs/history and /jobs/preview must not be taken for a job.
+    for router in (executions.router, plan.router, jobs.router, health.router):
         app.include_router(router)
     # The last one added is the outermost.
     app.add_middleware(Authentication, identities=identities)

@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from merp_api import problems, translate
+from merp_api.calendars import read_working_days, sentence
 from merp_api.cluster import Cluster
 from merp_api.identity import Caller
 from merp_api.jobs import Jobs, check_repeat, fingerprint, keyed_digest
@@ -19,7 +20,7 @@ from merp_api.problems import Problem
 from merp_api.schemas import CatchUp
 from merp_api.translate import Json
 from merp_api.views import condition, invalid, job_zone, owner_uid, pause_note, wants_pause
-from merp_crds.businesscalendar import BusinessCalendarSpec, WorkingDays, working_days
+from merp_crds.businesscalendar import WorkingDays
 from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.jobrun import MAX_DUE_TIMES
 from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_IDEMPOTENCY
@@ -170,7 +171,7 @@ class CatchUps:
         try:
             schedule = Schedule.model_validate(written)
         except ValidationError as error:
-            raise _cannot(job, _sentence(error)) from error
+            raise _cannot(job, sentence(error)) from error
         days = None
         if schedule.calendar is not None:
             days = await self._working_days(caller, job, schedule.calendar.name)
@@ -181,17 +182,9 @@ class CatchUps:
 
     async def _working_days(self, caller: Caller, job: Json, name: str) -> WorkingDays:
         try:
-            calendar = await self._cluster.calendar(caller.token, name)
-        except ApiError as error:
-            if error.status != 404:
-                raise
-            raise _cannot(job, f"calendar: BusinessCalendar {name} is not there: create it") from error
-        try:
-            return working_days(name, BusinessCalendarSpec.model_validate(calendar.get("spec") or {}))
-        except ValidationError as error:
-            raise _cannot(job, f"BusinessCalendar {name}: {_sentence(error)}") from error
+            return await read_working_days(self._cluster, caller.token, name)
         except ValueError as error:
-            raise _cannot(job, f"BusinessCalendar {name}: {error}") from error
+            raise _cannot(job, str(error)) from error
 
 
 def _check(job: Json, timetable: Timetable, wanted: Span) -> None:
@@ -246,7 +239,3 @@ def _moment(text: str | None) -> datetime | None:
     except ValueError:
         # By kubectl anything can be written there.
         return None
-
-
-def _sentence(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors())

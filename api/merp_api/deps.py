@@ -14,6 +14,8 @@ from merp_api.executions import Executions
 from merp_api.identity import Caller, Identities
 from merp_api.jobs import Jobs
 from merp_api.pauses import Pauses
+from merp_api.plans import Plans
+from merp_api.previews import Previews
 from merp_api.problems import FieldError, Problem
 from merp_api.records import Records
 from merp_api.runs import Runs
@@ -37,6 +39,8 @@ class Services:
     executions: Executions
     runs: Runs
     cancellations: Cancellations
+    previews: Previews
+    plans: Plans
 
 
 def _services(request: Request) -> Services:

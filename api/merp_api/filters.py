@@ -47,6 +47,13 @@ class JobSort(StrEnum):
     UPDATED_AT_DOWN = "-updated_at"
 
 
+def _ordered(end: datetime | None, info: ValidationInfo) -> datetime | None:
+    start = info.data.get("start")
+    if end is not None and start is not None and end < start:
+        raise ValueError("end is before start: nothing could lie between them")
+    return end
+
+
 class NamespaceQuery(Query):
     """Where the job is."""
 
@@ -82,6 +89,28 @@ class JobsQuery(Query):
     cursor: Cursor | None = None
 
 
+class PlanQuery(Query):
+    """Which part of what is to come."""
+
+    namespace: Annotated[
+        NamespaceOrAll | None, Field(description="`*` for all. Default: the installation's namespace.")
+    ] = None
+    job_id: Annotated[Annotated[str, Field(max_length=253)] | None, Field(description="Only this job.")] = None
+    start: Annotated[
+        Moment | None, Field(description="Due after this moment; without an offset UTC. Default: now.")
+    ] = None
+    end: Annotated[
+        Moment | None, Field(description="Due at this moment or before; without an offset UTC. Default: a day later.")
+    ] = None
+    limit: Limit = DEFAULT_LIMIT
+    cursor: Cursor | None = None
+
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, end: datetime | None, info: ValidationInfo) -> datetime | None:
+        return _ordered(end, info)
+
+
 class OneHistoryQuery(Query):
     """Which executions of a job."""
 
@@ -100,10 +129,7 @@ class OneHistoryQuery(Query):
     @field_validator("end")
     @classmethod
     def _after_start(cls, end: datetime | None, info: ValidationInfo) -> datetime | None:
-        start = info.data.get("start")
-        if end is not None and start is not None and end < start:
-            raise ValueError("end is before start: nothing could lie between them")
-        return end
+        return _ordered(end, info)
 
 
 class HistoryQuery(OneHistoryQuery):

@@ -12,7 +12,7 @@ from merp_api import problems
 from merp_api.job_parts import DependencyBody
 from merp_api.models import Body
 from merp_api.problems import FieldError
-from merp_api.schemas import READ_ONLY, JobBody, JobType
+from merp_api.schemas import READ_ONLY, JobBody, JobType, PreviewBody
 from merp_api.times import parse_time
 from merp_api.translate import PART_FIELDS, SEED_DEFAULTS, TIMING_FIELDS, Json
 from merp_crds.catalogue import Catalogue
@@ -28,6 +28,7 @@ Parsed = TypeVar("Parsed", bound=Body)
 _WORDS: Final = {
     "schedule.timeZone": "time_zone",
     "schedule.intervalSeconds": "interval_seconds",
+    "intervalSeconds": "interval_seconds",
     "schedule.calendar": "a calendar",
     "onHoliday": "on_holiday",
 }
@@ -65,6 +66,20 @@ class JobRules:
         if errors or body is None:
             raise problems.validation(errors)
         return self._fields(body, current)
+
+    def read_preview(self, data: Any, now: datetime) -> tuple[PreviewBody, Json]:
+        """The body of a preview, and the fields of a job with its schedule. Raises Problem 400 with every error."""
+        body, errors = _parse(PreviewBody, data)
+        if isinstance(data, dict):
+            wrong = frozenset(error.field for error in errors)
+            right = {key: value for key, value in data.items() if key not in wrong}
+            errors += _Check(self, right, wrong, {}, now).schedule()
+        if errors or body is None:
+            raise problems.validation(errors)
+        fields = body.model_dump(mode="json", exclude_none=True, exclude={"start", "count"})
+        if body.run_date is not None:
+            fields["run_date"] = parse_time(body.run_date, find_zone(self.zone_of(data, {})))
+        return body, fields
 
     def zone_of(self, data: Json, current: Json) -> str:
         """The zone that a body's times are in; the default one where it names none, or what is none."""
@@ -114,7 +129,7 @@ def check_schedule(written: Json | None, default_zone: str) -> None:
         # A field that REST does not have: the custom resource's own name says most.
         wrong = FieldError(f"spec.schedule.{field}", "mismatch", sentence)
         if known is not None:
-            wrong = FieldError.in_body([known], "mismatch", _in_rest_words(sentence))
+            wrong = FieldError.in_body([known], "mismatch", in_rest_words(sentence))
         raise problems.validation([wrong]) from error
 
 
@@ -143,8 +158,11 @@ class _Check:
 
     def all(self) -> list[FieldError]:
         """Every error."""
-        return [*self._id(), *self._timing(), *self._zone(), *self._cron(), *self._run_date(), *self._task(),
-                *self._dependencies(), *self._calendar(), *self._connections()]  # fmt: skip
+        return [*self._id(), *self.schedule(), *self._task(), *self._dependencies(), *self._connections()]
+
+    def schedule(self) -> list[FieldError]:
+        """Those of the schedule alone."""
+        return [*self._timing(), *self._zone(), *self._cron(), *self._run_date(), *self._calendar()]
 
     def _id(self) -> Iterator[FieldError]:
         chosen = self.data.get("id")
@@ -188,7 +206,7 @@ class _Check:
         try:
             found = Cron.parse(expression, self.rules.zone_of(self.data, self.current)).after(self.now)
         except ValueError as error:
-            yield FieldError.in_body(["cron_expression"], "invalid", _in_rest_words(str(error)))
+            yield FieldError.in_body(["cron_expression"], "invalid", in_rest_words(str(error)))
             return
         if found is None:
             detail = f"{expression!r} matches no moment of the next five years"
@@ -292,7 +310,8 @@ def _bytes(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _in_rest_words(sentence: str) -> str:
+def in_rest_words(sentence: str) -> str:
+    """A sentence about the custom resource, with the names that its fields have in REST."""
     sentence = sentence.removeprefix("cron: ")
     for theirs, ours in _WORDS.items():
         sentence = sentence.replace(theirs, ours)

@@ -32,6 +32,8 @@ PATHS = [
     ("GET", "/nothing/here"),
     ("PATCH", "/api/v1/jobs"),
     ("PATCH", "/api/v1/jobs/j"),
+    ("POST", "/api/v1/jobs/preview"),
+    ("GET", "/api/v1/plan"),
     ("GET", "/api/v1/jobs?sort=name"),
 ]
 

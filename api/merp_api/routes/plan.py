@@ -1,0 +1,35 @@
+"""What is to come: of a schedule that is not saved yet, and of all jobs."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request, Response
+
+from merp_api.deps import CallerOf, JsonBody, ServicesOf
+from merp_api.filters import PlanQuery
+from merp_api.openapi import answers, request_body
+from merp_api.routes.links import link_next
+from merp_api.schemas import PlanView, PreviewBody, PreviewView
+
+router = APIRouter(prefix="/api/v1", tags=["plan"])
+_EXAMPLE: Final = {"job_type": "cron", "cron_expression": "*/90 * * * *", "time_zone": "Asia/Shanghai", "count": 3}
+
+
+@router.post(
+    "/jobs/preview", responses=answers(400, 401, 403, 413, 415), openapi_extra=request_body(PreviewBody, cron=_EXAMPLE)
+)
+async def preview_job(body: JsonBody, caller: CallerOf, services: ServicesOf) -> PreviewView:
+    """When a schedule would be due, and what is likely not meant by it. Nothing is saved.
+
+    400 where a job of it would be refused.
+    """
+    return await services.previews.preview(caller, body)
+
+
+@router.get("/plan", responses=answers(400, 401, 403))
+async def get_plan(
+    query: Annotated[PlanQuery, Query()], caller: CallerOf, services: ServicesOf, request: Request, response: Response
+) -> PlanView:
+    """What becomes due in a range, at most 31 days of the year to come; and which jobs are left out, and why."""
+    found = await services.plans.plan(caller, query.namespace or services.settings.merp_namespace, query)
+    link_next(request, response, found.next_cursor)
+    return found
