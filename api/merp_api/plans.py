@@ -18,7 +18,7 @@ from merp_api.cluster import Cluster
 from merp_api.filters import ALL_NAMESPACES, PlanQuery
 from merp_api.identity import Caller
 from merp_api.jobs import Jobs, bad_cursor
-from merp_api.previews import known_until
+from merp_api.previews import is_certain
 from merp_api.problems import FieldError
 from merp_api.schemas import LeftOutView, PlanEntryView, PlanView
 from merp_api.translate import Json
@@ -26,7 +26,7 @@ from merp_api.views import display_name, invalid, job_zone, pause_note, wants_pa
 from merp_crds.businesscalendar import WorkingDays
 from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.schedule import Timetable
-from merp_crds.scheduledjob import Schedule
+from merp_crds.scheduledjob import Priority, Schedule
 from merp_kube.client import ApiError
 
 # A month of every job; who wants more asks for the next month.
@@ -97,8 +97,7 @@ def plan_of(job: Json, timetable: Timetable, span: Range) -> Iterator[tuple[Plac
     """The due times of one job in a range, one at a time."""
     metadata = job["metadata"]
     zone = job_zone(job, timetable.zone)
-    end = min(span.end, known_until(timetable))
-    for due_time in timetable.between(span.start, end) if span.start < end else ():
+    for due_time in timetable.between(span.start, span.end):
         yield (
             (rfc3339(due_time), metadata["namespace"], metadata["name"]),
             PlanEntryView(
@@ -106,7 +105,8 @@ def plan_of(job: Json, timetable: Timetable, span: Range) -> Iterator[tuple[Plac
                 job_id=metadata["name"],
                 namespace=metadata["namespace"],
                 job_name=display_name(job),
-                priority=(job["spec"].get("priority") or "normal"),
+                priority=job["spec"].get("priority") or Priority.NORMAL.value,
+                certain=is_certain(timetable, due_time),
             ),
         )
 
@@ -142,8 +142,6 @@ class Plans:
                 if start is None:
                     left_out.append(_left_out(job, "paused", "is paused until somebody resumes it"))
                     continue
-                if known_until(timetable) < span.end:
-                    left_out.append(_left_out(job, "calendar", f"its calendar ends before {timetable.unknown_from}"))
                 plans.append(plan_of(job, timetable, Range(max(span.start, start), span.end)))
         found = page(plans, query.limit, after)
         return found.model_copy(update={"left_out": left_out[:_MAX_LEFT_OUT], "left_out_count": len(left_out)})
@@ -180,7 +178,7 @@ class Plans:
             return f"calendar: you may not read BusinessCalendar {name}"
 
 
-def _left_out(job: Json, reason: Literal["paused", "invalid", "calendar"], detail: str) -> LeftOutView:
+def _left_out(job: Json, reason: Literal["paused", "invalid"], detail: str) -> LeftOutView:
     metadata = job["metadata"]
     return LeftOutView(job_id=metadata["name"], namespace=metadata["namespace"], reason=reason, detail=detail)
 

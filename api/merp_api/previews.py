@@ -61,37 +61,34 @@ class Previews:
 
 
 def preview(schedule: Schedule, timetable: Timetable, start: datetime, now: datetime, count: int) -> PreviewView:
-    """The first `count` due times after `start`, as far as the calendar knows its days. Pure."""
+    """The first `count` due times after `start`. Pure."""
     zone = find_zone(timetable.zone)
-    end = min(start + _AHEAD, known_until(timetable))
-    due_times = list(islice(timetable.between(start, end), count)) if start < end else []
-    last = due_times[-1] if len(due_times) == count else end
-    dropped = islice(timetable.dropped(start, last), count) if start < last else ()
+    end = start + _AHEAD
+    due_times = list(islice(timetable.between(start, end), count))
+    last = due_times[-1] if due_times else end
+    dropped = islice(timetable.dropped(start, last), count)
     found = [_warning(text) for text in warnings(schedule, timetable.zone, now)]
     return PreviewView(
         time_zone=timetable.zone,
         due_times=_local(due_times, zone),
         days_off=_local(dropped, zone),
-        warnings=[*found, *_limits(schedule, timetable, now, complete=len(due_times) == count)],
+        warnings=[*found, *_limits(schedule, timetable, now, last)],
     )
 
 
-def known_until(timetable: Timetable) -> datetime:
-    """The last moment that a timetable can be asked about: that its calendar knows, if it has one."""
+def is_certain(timetable: Timetable, moment: datetime) -> bool:
+    """Whether the calendar, if there is one, knows the day of a moment; beyond, only weekends count."""
     unknown = timetable.unknown_from
-    zone = find_zone(timetable.zone)
-    if unknown is None:
-        return datetime.max.replace(tzinfo=zone, year=9000)
-    return datetime(unknown.year, unknown.month, unknown.day, tzinfo=zone) - timedelta(seconds=1)
+    return unknown is None or moment.astimezone(find_zone(timetable.zone)).date() < unknown
 
 
-def _limits(schedule: Schedule, timetable: Timetable, now: datetime, *, complete: bool) -> Iterator[WarningView]:
+def _limits(schedule: Schedule, timetable: Timetable, now: datetime, last: datetime) -> Iterator[WarningView]:
     if schedule.at is not None and schedule.at <= now:
         yield WarningView(field="run_date", detail="is over: whether it is still run, the job's missed policy decides")
     elif never_fires(schedule, timetable.zone, now, timetable.working_days):
         yield WarningView(field="calendar", detail="is due on days off alone: it never runs")
-    if timetable.unknown_from is not None and not complete:
-        detail = f"knows its days up to {timetable.unknown_from - timedelta(days=1)}: nothing is due after, extend it"
+    if not is_certain(timetable, last):
+        detail = f"knows no days from {timetable.unknown_from}: from there only weekends count; renew it"
         yield WarningView(field="calendar", detail=detail)
 
 

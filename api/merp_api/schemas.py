@@ -170,14 +170,17 @@ class PlanEntryView(View):
     namespace: str
     job_name: Annotated[str, Field(description="The job's name for people.")]
     priority: str
+    certain: Annotated[
+        bool, Field(description="false: the calendar does not know that day, and only weekends count there.")
+    ]
 
 
 class LeftOutView(View):
-    """A job whose due times are not in the plan, or not all of them."""
+    """A job with a schedule whose due times are not in the plan."""
 
     job_id: str
     namespace: str
-    reason: Annotated[Literal["paused", "invalid", "calendar"], Field(description="One word.")]
+    reason: Annotated[Literal["paused", "invalid"], Field(description="One word.")]
     detail: str
 
 

@@ -42,7 +42,7 @@ def _preview(schedule: dict[str, Any], number: int = 3, calendar: dict[str, Any]
         pytest.param({"at": "2026-11-01T00:00:00Z"}, None, ["run_date"], ["is over"], id="a-date-that-has-passed"),
         pytest.param(
             {"cron": "0 0 * * SAT", "calendar": {"name": "cn"}}, WEEKDAYS, ["calendar", "calendar"],
-            ["never runs", "knows its days up to 2026-12-31"], id="on-days-off-alone",
+            ["never runs", "knows no days from 2027-01-01"], id="on-days-off-alone",
         ),
     ],
 )  # fmt: skip
@@ -69,10 +69,13 @@ def test_due_times_have_the_zone_and_the_calendar() -> None:
     assert found.warnings == []
 
 
-def test_where_the_calendar_ends_the_due_times_end() -> None:
-    found = _preview({"cron": "0 8 * * *", "calendar": {"name": "cn"}}, 100, WEEKDAYS)
-    assert (found.due_times[-1], len(found.due_times)) == (datetime(2026, 12, 31, 8, tzinfo=UTC), 23)
-    assert [warning.field for warning in found.warnings] == ["calendar"]
+@pytest.mark.parametrize(
+    ("number", "fields"),
+    [pytest.param(23, [], id="within-the-calendar"), pytest.param(24, ["calendar"], id="one-beyond")],
+)
+def test_where_the_calendar_ends_it_says_so(number: int, fields: list[str]) -> None:
+    found = _preview({"cron": "0 8 * * *", "calendar": {"name": "cn"}}, number, WEEKDAYS)
+    assert (len(found.due_times), [warning.field for warning in found.warnings]) == (number, fields)
 
 
 async def test_a_preview_makes_nothing(gateway: Any, cluster: Any) -> None:
@@ -218,11 +221,15 @@ async def test_what_is_left_out_of_the_plan(gateway: Any, cluster: Any, schedule
     wrong["status"] = {"conditions": [condition("Ready", "False", "UnknownTask", "task.func: there is no nope")]}
     cluster.put("scheduledjobs", wrong)
     body = (await gateway.get("/api/v1/plan?limit=1")).json()
-    assert [item["job_id"] for item in body["items"]] == ["good"]
+    assert [(item["job_id"], item["certain"]) for item in body["items"]] == [("good", True)]
     assert {entry["job_id"]: entry["reason"] for entry in body["left_out"]} == {
-        "paused": "paused", "unknown": "invalid", "ends": "calendar", "wrong": "invalid",
+        "paused": "paused", "unknown": "invalid", "wrong": "invalid",
     }  # fmt: skip
-    assert body["left_out_count"] == 4
+    assert body["left_out_count"] == 3
+    monday = datetime.now(UTC) + timedelta(days=7 - datetime.now(UTC).weekday())
+    query = f"start={monday:%Y-%m-%d}&end={monday:%Y-%m-%d}T01:00:00Z&job_id=ends"
+    items = (await gateway.get(f"/api/v1/plan?{query}")).json()["items"]
+    assert {item["certain"] for item in items} == {False}
 
 
 @pytest.mark.parametrize(
