@@ -14,6 +14,7 @@ from merp_api.catch_ups import CatchUps
 from merp_api.cluster import Cluster
 from merp_api.deps import Services
 from merp_api.executions import Executions
+from merp_api.explanations import Explanations
 from merp_api.identity import Identities
 from merp_api.jobs import Jobs
 from merp_api.middleware import Authentication, RequestLog
@@ -92,6 +93,7 @@ def create_app(
         cancellations,
         Previews(cluster, rules),
         Plans(cluster, job_service),
+        Explanations(cluster, job_service, runs),
     )
     problems.install(app)
     refusals.install(app)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from merp_crds.names import FIELD_MANAGER_API, GROUP, SCHEDULED_JOBS
 from merp_kube.client import MERGE_PATCH, PAGE_SIZE, ApiError, Client, Json, Unreachable
-from merp_kube.paths import BUSINESS_CALENDAR, JOB_RUN, SCHEDULED_JOB
+from merp_kube.paths import BUSINESS_CALENDAR, JOB_POOL, JOB_RUN, SCHEDULED_JOB
 
 _REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -132,6 +132,10 @@ class Cluster:
     async def calendar(self, token: str, name: str) -> Json:
         """One BusinessCalendar; they are in no namespace."""
         return await self._client.call("GET", BUSINESS_CALENDAR.at("", name), token=token)
+
+    async def pool(self, token: str, namespace: str, name: str) -> Json:
+        """One JobPool."""
+        return await self._client.call("GET", JOB_POOL.at(namespace, name), token=token)
 
     async def run(self, token: str, namespace: str, name: str) -> Json:
         """One JobRun."""

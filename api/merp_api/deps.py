@@ -11,6 +11,7 @@ from merp_api.bodies import JSON, MERGE_PATCH, read_json
 from merp_api.cancellations import Cancellations
 from merp_api.cluster import Cluster
 from merp_api.executions import Executions
+from merp_api.explanations import Explanations
 from merp_api.identity import Caller, Identities
 from merp_api.jobs import Jobs
 from merp_api.pauses import Pauses
@@ -41,6 +42,7 @@ class Services:
     cancellations: Cancellations
     previews: Previews
     plans: Plans
+    explanations: Explanations
 
 
 def _services(request: Request) -> Services:

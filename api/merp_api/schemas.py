@@ -332,6 +332,27 @@ class ExecutionView(View):
     recorded: Annotated[bool, Field(description="Whether it is in the records yet.")] = True
 
 
+class CheckView(View):
+    """One thing that a run depends on."""
+
+    check: Annotated[str, Field(description="definition, operator, paused, schedule, calendar, missed, overlap …")]
+    ok: Annotated[bool, Field(description="Whether it lets the job run.")]
+    detail: str
+
+
+class ExplainView(View):
+    """Why a job does not run."""
+
+    job_id: str
+    namespace: str
+    status: JobStatus
+    summary: Annotated[str, Field(description="The first check that is not ok, or when it is due next.")]
+    checks: Annotated[list[CheckView], Field(description="In the order in which a run meets them.")]
+    last_execution: Annotated[
+        ExecutionView | None, Field(description="null: none is recorded, or the records cannot be read.")
+    ]
+
+
 class ExecutionList(View):
     """A page of executions, newest start first. `next_cursor` is null on the last one."""
 

@@ -34,6 +34,7 @@ PATHS = [
     ("PATCH", "/api/v1/jobs/j"),
     ("POST", "/api/v1/jobs/preview"),
     ("GET", "/api/v1/plan"),
+    ("GET", "/api/v1/jobs/j/explain"),
     ("GET", "/api/v1/jobs?sort=name"),
 ]
 

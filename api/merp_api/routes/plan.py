@@ -1,14 +1,14 @@
-"""What is to come: of a schedule that is not saved yet, and of all jobs."""
+"""What is to come: of a schedule that is not saved yet, and of all jobs; and why a job does not run."""
 
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 
-from merp_api.deps import CallerOf, JsonBody, ServicesOf
-from merp_api.filters import PlanQuery
+from merp_api.deps import CallerOf, JobId, JsonBody, ServicesOf
+from merp_api.filters import NamespaceQuery, PlanQuery
 from merp_api.openapi import answers, request_body
 from merp_api.routes.links import link_next
-from merp_api.schemas import PlanView, PreviewBody, PreviewView
+from merp_api.schemas import ExplainView, PlanView, PreviewBody, PreviewView
 
 router = APIRouter(prefix="/api/v1", tags=["plan"])
 _EXAMPLE: Final = {"job_type": "cron", "cron_expression": "*/90 * * * *", "time_zone": "Asia/Shanghai", "count": 3}
@@ -33,3 +33,11 @@ async def get_plan(
     found = await services.plans.plan(caller, query.namespace or services.settings.merp_namespace, query)
     link_next(request, response, found.next_cursor)
     return found
+
+
+@router.get("/jobs/{id}/explain", responses=answers(400, 401, 403, 404))
+async def explain_job(
+    name: JobId, query: Annotated[NamespaceQuery, Query()], caller: CallerOf, services: ServicesOf
+) -> ExplainView:
+    """Why a job does not run: one check after another, each with yes or no and a sentence."""
+    return await services.explanations.explain(caller, query.namespace or services.settings.merp_namespace, name)

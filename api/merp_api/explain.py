@@ -1,0 +1,212 @@
+"""Why a job does not run, or did not: one check after another, in the order in which a run meets them. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from merp_api.previews import is_certain
+from merp_api.schemas import CheckView
+from merp_api.translate import Json
+from merp_api.views import condition, invalid, pause_note, wants_pause
+from merp_crds.common import parse_rfc3339, rfc3339
+from merp_crds.reasons import ConditionReason, ConditionType, Reason, RunState, Verdict
+from merp_crds.schedule import Timetable
+from merp_crds.scheduledjob import ConcurrencyPolicy
+
+# As long as an operator needs at most to start what is due: beyond, it is away or overrun.
+OVERDUE: Final = timedelta(seconds=60)
+# How far back a day off is told of: further back a newer due time says more.
+_LOOKED_BACK: Final = timedelta(days=7)
+_POD_REASONS: Final = frozenset(
+    {Reason.IMAGE_PULL, Reason.CONFIG_ERROR, Reason.UNSCHEDULABLE, Reason.INIT_FAILED, Reason.START_REFUSED}
+)
+_OVERLAP_REASONS: Final = frozenset({Reason.OVERLAP, Reason.QUEUE_FULL})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was read: the job, its due times (or a sentence why there are none to tell), and its pool.
+
+    `timetable` is None for a job without a schedule. `pool` is None for a job without one, and a sentence where the
+    pool could not be read.
+    """
+
+    job: Json
+    timetable: Timetable | str | None
+    pool: Json | str | None
+
+
+def explain(facts: Facts, now: datetime) -> list[CheckView]:
+    """Every check, in order; `ok` says whether it lets the job run."""
+    found = (
+        ("definition", _definition(facts)),
+        ("operator", _operator(facts, now)),
+        ("paused", _paused(facts, now)),
+        ("schedule", _schedule(facts, now)),
+        ("calendar", _calendar(facts, now)),
+        ("missed", _missed(facts)),
+        ("overlap", _overlap(facts)),
+        ("dependency", _dependency(facts)),
+        ("pool", _pool(facts)),
+        ("waiting", _waiting(facts)),
+        ("pod", _pod(facts)),
+    )
+    return [CheckView(check=name, ok=ok, detail=detail) for name, (ok, detail) in found]
+
+
+def summary(checks: Iterable[CheckView], next_run_time: datetime | None) -> str:
+    """The first check that does not let it run, in a sentence."""
+    held = next((check for check in checks if not check.ok), None)
+    if held is not None:
+        return f"{held.check}: {held.detail}"
+    if next_run_time is None:
+        return "nothing holds it up: it runs when it is asked for, or when its dependencies are met"
+    return f"nothing holds it up: it is due next at {next_run_time.isoformat()}"
+
+
+_Answer = tuple[bool, str]
+
+
+def _definition(facts: Facts) -> _Answer:
+    wrong = invalid(facts.job)
+    if wrong is not None:
+        return False, wrong
+    return (False, facts.timetable) if isinstance(facts.timetable, str) else (True, "can be carried out")
+
+
+def _operator(facts: Facts, now: datetime) -> _Answer:
+    status, generation = _status(facts), facts.job["metadata"].get("generation", 0)
+    seen = status.get("observedGeneration")
+    if seen is None:
+        return False, "has not looked at the job yet: is the operator running?"
+    if seen < generation:
+        return False, f"has seen version {seen} of the definition, and {generation} is the newest: is it running?"
+    due = status.get("nextRunTime")
+    if due is not None and now - parse_rfc3339(due) > OVERDUE and not wants_pause(facts.job, now):
+        return False, f"what was due at {due} is not started: is the operator running?"
+    return True, "is up to date with the job"
+
+
+def _paused(facts: Facts, now: datetime) -> _Answer:
+    if not wants_pause(facts.job, now):
+        return True, "is not paused"
+    if facts.job["spec"].get("suspend"):
+        return False, "its manifest has suspend: true"
+    note = pause_note(facts.job["metadata"])
+    said = {} if note is None else note.model_dump(exclude_none=True)
+    words = (("by", "by"), ("at", "since"), ("until", "until"), ("reason", "because:"))
+    told = " ".join(f"{word} {said[key]}" for key, word in words if key in said)
+    return False, f"is paused {told}".strip()
+
+
+def _schedule(facts: Facts, now: datetime) -> _Answer:
+    timetable = facts.timetable
+    if timetable is None:
+        depends = facts.job["spec"].get("dependsOn")
+        return True, "its dependencies make it due" if depends else "it runs only when somebody asks for it"
+    if isinstance(timetable, str):
+        return False, "its due times are not known"
+    coming = timetable.after(now)
+    if coming is None:
+        return False, "its last due time has passed"
+    start = timetable.schedule.start_at
+    if start is not None and start > now:
+        return False, f"begins at {rfc3339(start)}"
+    return True, f"is due next at {rfc3339(coming)}"
+
+
+def _calendar(facts: Facts, now: datetime) -> _Answer:
+    timetable = facts.timetable
+    if not isinstance(timetable, Timetable) or timetable.working_days is None:
+        return True, "no calendar that could take a due time away"
+    name = timetable.working_days.name
+    if not is_certain(timetable, now):
+        return False, f"{name} knows no days from {timetable.unknown_from}: only weekends count; renew it"
+    begin = max(now - _LOOKED_BACK, parse_rfc3339(facts.job["metadata"]["creationTimestamp"]))
+    dropped = max(timetable.dropped(begin, now), default=None) if begin < now else None
+    newest = timetable.newest(begin, now) if begin < now else None
+    if dropped is not None and (newest is None or newest < dropped):
+        return False, f"{rfc3339(dropped)} was on a day off of {name}"
+    return True, f"{name} took away none of the newest due times"
+
+
+def _missed(facts: Facts) -> _Answer:
+    last = _last(facts)
+    if last is not None and last["verdict"] == Verdict.MISSED:
+        return False, _told(last)
+    return True, "the last due time was not missed"
+
+
+def _overlap(facts: Facts) -> _Answer:
+    active = _status(facts).get("active") or []
+    policy = facts.job["spec"].get("concurrencyPolicy") or ConcurrencyPolicy.FORBID
+    last = _last(facts)
+    if active and policy == ConcurrencyPolicy.FORBID:
+        return False, f"{active[0]['run']} is unfinished, and the next due time is skipped meanwhile"
+    if last is not None and last["reason"] in _OVERLAP_REASONS:
+        return False, _told(last)
+    return True, "no unfinished run is in the way"
+
+
+def _dependency(facts: Facts) -> _Answer:
+    if not facts.job["spec"].get("dependsOn"):
+        return True, "waits for no other job"
+    trouble, last = condition(facts.job, ConditionType.ON_SCHEDULE), _last(facts)
+    if trouble is not None and trouble.get("reason") == ConditionReason.UPSTREAM_CANNOT_RUN:
+        return False, trouble["message"]
+    if last is not None and last["reason"] == Reason.GATE_TIMEOUT:
+        return False, _told(last)
+    return True, "nothing that it depends on is known to be stuck"
+
+
+def _pool(facts: Facts) -> _Answer:
+    pool = facts.pool
+    if pool is None:
+        return True, "needs no room of a pool"
+    if isinstance(pool, str):
+        return False, pool
+    name, slots = pool["metadata"]["name"], pool["spec"]["slots"]
+    status: Json = pool.get("status") or {}
+    asked = (facts.job["spec"].get("pool") or {}).get("slots") or 1
+    if asked > slots:
+        return False, f"{asked} slots are asked for, and {name} has {slots}: ask for fewer, or make it larger"
+    waiting: list[Json] = status.get("waiting") or []
+    for place, entry in enumerate(waiting, start=1):
+        if entry["scheduledJob"] == facts.job["metadata"]["name"]:
+            used = status.get("used", 0)
+            total = status.get("waitingCount", len(waiting))
+            return (
+                False,
+                f"{entry['run']} waits for {name}, place {place} of {total}; {used} of {slots} slots are taken",
+            )
+    return True, f"no run waits for room in {name}"
+
+
+def _waiting(facts: Facts) -> _Answer:
+    active: list[Json] = _status(facts).get("active") or []
+    held = next((entry for entry in active if entry["state"] == RunState.WAITING), None)
+    if held is None:
+        return True, "no run waits"
+    return False, f"{held['run']}: {held.get('message') or 'waiting'}"
+
+
+def _pod(facts: Facts) -> _Answer:
+    last = _last(facts)
+    if last is not None and last["reason"] in _POD_REASONS:
+        return False, _told(last)
+    return True, "the last run's pod could start"
+
+
+def _status(facts: Facts) -> Json:
+    return facts.job.get("status") or {}
+
+
+def _last(facts: Facts) -> dict[str, Any] | None:
+    recent: list[Json] = _status(facts).get("recent") or []
+    return recent[0] if recent else None
+
+
+def _told(entry: Json) -> str:
+    due = f" of {entry['dueTime']}" if entry.get("dueTime") else ""
+    return f"{entry['run']}{due}: {entry.get('message') or entry['reason']}"

@@ -1,0 +1,86 @@
+"""What is read to explain why a job does not run, with the caller's own rights."""
+
+from pydantic import ValidationError
+
+from merp_api import problems
+from merp_api.calendars import read_working_days
+from merp_api.cluster import Cluster
+from merp_api.explain import Facts, explain, summary
+from merp_api.filters import OneHistoryQuery
+from merp_api.identity import Caller
+from merp_api.jobs import Jobs
+from merp_api.problems import Problem
+from merp_api.runs import Runs
+from merp_api.schemas import ExecutionView, ExplainView
+from merp_api.translate import Json
+from merp_crds.schedule import Timetable
+from merp_crds.scheduledjob import Schedule
+from merp_kube.client import ApiError
+
+
+class Explanations:
+    """Explains single jobs."""
+
+    def __init__(self, cluster: Cluster, jobs: Jobs, runs: Runs) -> None:
+        self._cluster = cluster
+        self._jobs = jobs
+        self._runs = runs
+
+    async def explain(self, caller: Caller, namespace: str, name: str) -> ExplainView:
+        """Why a job does not run. What the caller may not read beside the job is said in its check."""
+        job = await self._jobs.get(caller, namespace, name)
+        facts = Facts(job, await self._timetable(caller, job), await self._pool(caller, job))
+        checks = explain(facts, self._jobs.now())
+        view = self._jobs.view(job)
+        return ExplainView(
+            job_id=name,
+            namespace=namespace,
+            status=view.status,
+            summary=summary(checks, view.next_run_time),
+            checks=checks,
+            last_execution=await self._last(caller, namespace, name),
+        )
+
+    async def _timetable(self, caller: Caller, job: Json) -> Timetable | str | None:
+        written = job["spec"].get("schedule")
+        if not written:
+            return None
+        try:
+            schedule = Schedule.model_validate(written)
+            days = None
+            if schedule.calendar is not None:
+                days = await read_working_days(self._cluster, caller.token, schedule.calendar.name)
+            return Timetable.of(schedule, self._jobs.default_zone, days)
+        except ValidationError:
+            return "schedule: is none that this version knows"
+        except ValueError as error:
+            return str(error)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            return "calendar: you may not read the job's BusinessCalendar"
+
+    async def _pool(self, caller: Caller, job: Json) -> Json | str | None:
+        pool = (job["spec"].get("pool") or {}).get("name")
+        if pool is None:
+            return None
+        try:
+            return await self._cluster.pool(caller.token, job["metadata"]["namespace"], pool)
+        except ApiError as error:
+            if error.status not in (403, 404):
+                raise
+            return (
+                f"there is no JobPool {pool}: create it" if error.status == 404 else f"you may not read JobPool {pool}"
+            )
+
+    async def _last(self, caller: Caller, namespace: str, name: str) -> ExecutionView | None:
+        """The newest execution; None where there is none, or the caller or the gateway cannot read the records now."""
+        try:
+            items, _ = await self._runs.job_history(
+                caller, OneHistoryQuery.model_validate({"limit": 1}), namespace, name
+            )
+        except Problem as problem:
+            if problem.kind not in (problems.RECORDS_AWAY, problems.FORBIDDEN):
+                raise
+            return None
+        return items[0] if items else None
