@@ -1,7 +1,8 @@
 """What the operator does at the gate: lets runs go, ends those that may not, makes those that dependencies bring."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from merp_crds import names
@@ -29,6 +30,20 @@ from merp_operator.upstreams import Upstream
 from merp_operator.watch import Key
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """What became of the runs that wait.
+
+    `waiting` says what each waits for that still does, `look_again` is when the first has waited too long; `opened` is
+    what opens one of them by this very look.
+    """
+
+    waiting: Mapping[str, str]
+    look_again: datetime | None
+    room: Room
+    opened: tuple[Opened, ...]
 
 
 class Gates:
@@ -61,9 +76,10 @@ class Gates:
             if spec.pool is not None:
                 self._pools.nothing(observed, spec, _unfinished(seen))
             return found
-        waiting, again, room = await self._runs(observed, spec, zone, seen, listed, now)
-        accounted = await self._newly_met(observed, spec, defaults, before, seen, listed, now)
-        return Look(waiting, found.opened, found.troubles, accounted, again, room.trouble)
+        waits = await self._runs(observed, spec, zone, seen, listed, now)
+        # What has just opened a run that waited makes no other.
+        accounted = await self._newly_met(observed, spec, defaults, before, seen, [*listed, *waits.opened], now)
+        return Look(waits.waiting, found.opened, found.troubles, accounted, waits.look_again, waits.room.trouble)
 
     def forget(self, key: Key) -> None:
         """A ScheduledJob that is gone."""
@@ -82,38 +98,17 @@ class Gates:
         seen: Mapping[str, Upstream],
         listed: list[Opened],
         now: datetime,
-    ) -> tuple[dict[str, str], datetime | None, Room]:
-        """Each run that waits: released, ended, or told what it waits for.
-
-        And when the first has waited too long, and what the pool says.
-        """
+    ) -> _Waits:
+        """Each run that waits: released, ended, or told what it waits for."""
         jobs = {run.name: run for run in observed.runs}
         turns = overlap.decide(overlap.read(observed), spec.concurrency_policy, spec.max_queued)
         for end in turns.ends:
             await self._end(jobs[end.run], end.verdict, end.reason, end.sentence, now)
         waiting = {turn.run: turn.sentence for turn in turns.turns}
-        reruns = {
-            name: request.spec.run
-            for request in observed.requests
-            if request.spec and request.spec.run
-            for name, _ in requests.made_by(observed, request)
-        }
-        # These end in this very look, or in the next one if the operator is killed: their tasks must not begin.
-        cancelled = requests.cancelled(observed)
-        mine = [
-            gate.Waiting(
-                entry.run,
-                jobs[entry.run].due_time,
-                entry.since,
-                jobs[entry.run].trigger,
-                reruns.get(entry.run, ""),
-                opened.opened_by(jobs[entry.run].job),
-            )
-            for entry in turns.goes_on
-            if entry.run not in cancelled
-        ]
         again, ready = [], []
-        for answer in gate.answers(mine, spec.depends_on, spec.dependency_policy, zone, seen, listed, now):
+        mine = _at_gate(observed, jobs, turns)
+        answers = gate.answers(mine, spec.depends_on, spec.dependency_policy, zone, seen, listed, now)
+        for answer in answers:
             if isinstance(answer, Hold):
                 waiting[answer.run] = answer.sentence
                 again.append(answer.until)
@@ -129,10 +124,10 @@ class Gates:
         for answer in ready:
             if answer.run in room.waiting:
                 waiting[answer.run] = room.waiting[answer.run]
-                await self._keep_open(jobs[answer.run], answer)
+                await self._keep_open(jobs[answer.run], answer, room)
             else:
                 await self._release(observed, jobs[answer.run], answer)
-        return waiting, min(again, default=None), room
+        return _Waits(waiting, min(again, default=None), room, _openers(answers))
 
     def _room(self, observed: Observed, spec: ScheduledJobSpec, runs: list[Run], awaited: frozenset[str]) -> Room:
         """What waits for nothing but room: with whom it is to wait on."""
@@ -147,9 +142,9 @@ class Gates:
         by = ", ".join(name for _, name in answer.opened_by)
         _log.info("released run %s%s", run.name, f" by {by}" if by else "")
 
-    async def _keep_open(self, run: Run, answer: Open) -> None:
+    async def _keep_open(self, run: Run, answer: Open, room: Room) -> None:
         """What waits for room has its dependencies met for good: by then others may have forgotten what met them."""
-        if answer.opened_by:
+        if answer.opened_by and run.name not in room.undecided:
             await self._cluster.write_opened_by(run.job, opened.annotation(answer.opened_by))
 
     async def _end(self, run: Run, verdict: Verdict, reason: Reason, sentence: str, now: datetime) -> None:
@@ -200,6 +195,40 @@ class Gates:
             raise
         if made:
             _log.info("created run %s/%s for %s", observed.namespace, name, wanted.opened_by)
+
+
+def _openers(answers: Iterable[gate.Answer]) -> tuple[Opened, ...]:
+    """What opens which run."""
+    return tuple(
+        Opened(upstream=upstream, run=run, opened=answer.run)
+        for answer in answers
+        if isinstance(answer, Open)
+        for upstream, run in answer.opened_by
+    )
+
+
+def _at_gate(observed: Observed, jobs: Mapping[str, Run], turns: overlap.Decision) -> list[gate.Waiting]:
+    """The runs that overlap lets go on, as the gate sees them."""
+    reruns = {
+        name: request.spec.run
+        for request in observed.requests
+        if request.spec and request.spec.run
+        for name, _ in requests.made_by(observed, request)
+    }
+    # These end in this very look, or in the next one if the operator is killed: their tasks must not begin.
+    cancelled = requests.cancelled(observed)
+    return [
+        gate.Waiting(
+            entry.run,
+            jobs[entry.run].due_time,
+            entry.since,
+            jobs[entry.run].trigger,
+            reruns.get(entry.run, ""),
+            opened.opened_by(jobs[entry.run].job),
+        )
+        for entry in turns.goes_on
+        if entry.run not in cancelled
+    ]
 
 
 def _beside(answer: Open, turns: overlap.Decision) -> bool:

@@ -62,10 +62,14 @@ class Turns:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a job's look is told of its pool: what each run waits for that has no room, and why none ever will."""
+    """What a job's look is told of its pool: what each run waits for that has no room, and why none ever will.
+
+    `undecided` are those of them that the pool has not looked at yet: they may have room in a moment.
+    """
 
     waiting: Mapping[str, str] = field(default_factory=dict)
     trouble: tuple[ConditionReason, str] | None = None
+    undecided: frozenset[str] = frozenset()
 
 
 class Pools:
@@ -123,7 +127,10 @@ class Pools:
             for run in wanted
             if run.uid not in admitted
         }
-        return Room(waiting, trouble)
+        if trouble is not None:
+            return Room(waiting, trouble)
+        undecided = frozenset(run.name for run in wanted if run.name in waiting and run.uid not in places)
+        return Room(waiting, undecided=undecided)
 
     def nothing(self, observed: Observed, spec: ScheduledJobSpec, awaited: Iterable[str] = ()) -> None:
         """A job of a pool whose definition is not good: what waits goes on waiting, and takes no turn."""

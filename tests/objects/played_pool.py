@@ -86,9 +86,13 @@ class World:
 
     def edit(self, job: str, **spec: Any) -> None:
         """Somebody changes a job; None takes a field out."""
+        self.cluster.scheduled_jobs["ns", job]["metadata"]["generation"] += 1
+        self.declare(job, **spec)
+
+    def declare(self, job: str, **spec: Any) -> None:
+        """A job is as if it had been made so."""
         body = copy.deepcopy(self.cluster.scheduled_jobs["ns", job])
         body["spec"] = {key: value for key, value in (body["spec"] | spec).items() if value is not None}
-        body["metadata"]["generation"] += 1
         self.cluster.put(self.cluster.scheduled_jobs, body)
 
     def show(self) -> None:
@@ -211,6 +215,6 @@ class World:
 
 def order(job: Json) -> tuple[int, str]:
     """Whose turn a run is."""
-    return RANKS[job["spec"]["template"]["spec"]["priorityClassName"]], job["metadata"]["annotations"][
+    return RANKS[job["spec"]["template"]["spec"].get("priorityClassName")], job["metadata"]["annotations"][
         names.ANNOTATION_DUE_TIME
     ]
