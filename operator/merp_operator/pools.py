@@ -20,6 +20,7 @@ from merp_kube import paths
 from merp_kube.client import ApiError, Unreachable
 from merp_operator import metrics, observe, pool
 from merp_operator.cluster import Cluster
+from merp_operator.expectations import Expectations
 from merp_operator.observe import Json, Observed, Run, is_finished
 from merp_operator.pool import Candidate, Decision
 from merp_operator.watch import Key, Watch
@@ -39,14 +40,18 @@ _log = logging.getLogger(__name__)
 class Asked:
     """What the last look at a job found: who would go on.
 
-    `seen` are the runs that were unfinished then: its own by UID, those of the jobs that it waits for by name.
-    `running` are the UIDs of its own that take room.
+    `unfinished` and `awaited` are the runs that had not ended then: its own by UID, those of the jobs that it waits for
+    by name. `running` are the UIDs of its own that take room.
     """
 
     pool: str
     candidates: tuple[Candidate, ...]
-    seen: frozenset[str]
+    unfinished: frozenset[str]
+    awaited: frozenset[str]
     running: frozenset[str]
+
+
+_NOTHING: Final = Asked("", (), frozenset(), frozenset(), frozenset())
 
 
 @dataclass(slots=True)
@@ -83,6 +88,7 @@ class Pools:
         *,
         cluster: Cluster,
         watch: Watch,
+        expectations: Expectations,
         look: Callable[[Key], None],
         look_later: Callable[[Key, float], None],
         now: Callable[[], datetime],
@@ -90,6 +96,7 @@ class Pools:
     ) -> None:
         self._cluster = cluster
         self._watch = watch
+        self._expectations = expectations
         self._look = look
         self._look_later = look_later
         self._now = now
@@ -206,9 +213,9 @@ class Pools:
         released = self._released.pop(key, frozenset()) & idle
         if released:
             self._released[key] = released
-        seen = frozenset([*(run.uid for run in observed.unfinished), *awaited])
+        unfinished = frozenset(run.uid for run in observed.unfinished)
         running = frozenset(run.uid for run in observed.unfinished if not run.job["spec"].get("suspend"))
-        asked = Asked(name, candidates, seen, running)
+        asked = Asked(name, candidates, unfinished, frozenset(awaited), running)
         if before == asked:
             return
         self._asked[key] = asked
@@ -234,18 +241,29 @@ class Pools:
         return None
 
     def _is_unseen(self, member: Key, name: str) -> bool:
-        """Whether a job has a run that waits and may ask for room at its next look: a new one, or one whose turn the
-        end of another has brought."""
+        """Whether a job may ask for room at its next look for a run that has not asked yet.
+
+        That is one that is just being made, one that is new, or one whose turn the end of another has brought: of its
+        own job, or of one that it waits for.
+        """
+        if self._expectations.of(member, (job["metadata"]["name"] for job, _ in self._watch.jobs_of(*member))):
+            return True
         asked = self._asked.get(member)
-        mine = asked if asked is not None and asked.pool == name else Asked(name, (), frozenset(), frozenset())
+        mine = asked if asked is not None and asked.pool == name else _NOTHING
         unfinished = self._unfinished(member)
         idle = {job["metadata"]["uid"] for job in unfinished if observe.waits(job)}
-        if idle <= {entry.uid for entry in mine.candidates}:
-            return False
-        seen = {job["metadata"]["uid"] for job in unfinished}
-        for upstream in self._watch.upstreams_of(*member):
-            seen |= {job["metadata"]["name"] for job in self._unfinished((member[0], upstream))}
-        return mine.seen != seen
+        waits = not idle <= {entry.uid for entry in mine.candidates}
+        if waits and mine.unfinished != {job["metadata"]["uid"] for job in unfinished}:
+            return True
+        return (waits or self._is_made_by_others(member)) and mine.awaited != {
+            job["metadata"]["name"]
+            for upstream in self._watch.upstreams_of(*member)
+            for job in self._unfinished((member[0], upstream))
+        }
+
+    def _is_made_by_others(self, member: Key) -> bool:
+        """Whether the runs of a job are made when those that it waits for end."""
+        return not ((self._watch.scheduled_jobs.get(*member) or {}).get("spec") or {}).get("schedule")
 
     def _unfinished(self, key: Key) -> list[Json]:
         """The unfinished Jobs of a ScheduledJob; nobody looks at those of one that is gone or on its way out."""

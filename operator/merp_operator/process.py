@@ -80,6 +80,7 @@ class Process:
         self._pools = Pools(
             cluster=cluster,
             watch=self._watch,
+            expectations=expectations,
             look=self._queue.add,
             look_later=self._queue.add_after,
             now=now,

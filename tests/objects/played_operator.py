@@ -134,6 +134,7 @@ class World:
         pools = Pools(
             cluster=cast(Cluster, self.cluster),
             watch=self.watch,
+            expectations=self.expectations,
             look=lambda _: None,
             look_later=lambda *_: None,
             now=lambda: self.now,

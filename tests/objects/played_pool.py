@@ -69,17 +69,17 @@ class World:
             vanished=lambda *_: None,
             pool_changed=lambda *key: self.pools.changed(*key),
         )
-        cluster = cast(Cluster, self.cluster)
+        cluster, expectations = cast(Cluster, self.cluster), Expectations(lambda: self.seconds)
         self.pools = Pools(
             cluster=cluster,
             watch=self.watch,
+            expectations=expectations,
             look=self._look_soon,
             look_later=lambda key, _: self._look_soon(key),
             now=lambda: self.cluster.now,
             clock=lambda: self.seconds,
         )
         self.pools.changed = lambda *key: self.pool_looks.setdefault(key)  # type: ignore[method-assign]
-        expectations = Expectations(lambda: self.seconds)
         self.pictures = Pictures(self.watch, expectations, lambda: DEFAULTS)
         self.gates = Gates(cluster=cluster, pictures=self.pictures, expectations=expectations, pools=self.pools)
         self.show()

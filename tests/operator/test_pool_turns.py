@@ -3,6 +3,7 @@
 import copy
 import random
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -39,6 +40,18 @@ async def test_a_run_whose_upstream_has_just_ended_comes_before_lower_ones() -> 
     await world.settle()
     second, low = world.comes("b", Priority.HIGH), world.comes("c", Priority.LOW)
     assert await world.until_done(PoolFirst()) == [first, second, low]
+
+
+async def test_a_run_that_the_end_of_another_makes_comes_before_lower_ones() -> None:
+    world = World(1, {"a": 1, "b": 1, "c": 1})
+    world.declare("b", dependsOn=[{"name": "a"}], priority="high")
+    first, low = world.comes("a", Priority.HIGH), world.comes("c", Priority.LOW)
+    await world.settle()
+    world.cluster.now += timedelta(seconds=5)
+    order = await world.until_done(PoolFirst())
+    assert [first, low] == [order[0], order[-1]]
+    assert len(order) == 3
+    assert order[1].startswith("b-r-")
 
 
 async def test_a_replacement_comes_before_lower_ones_when_what_it_replaces_has_ended() -> None:
