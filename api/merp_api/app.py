@@ -17,12 +17,13 @@ from merp_api.executions import Executions
 from merp_api.explanations import Explanations
 from merp_api.identity import Identities
 from merp_api.jobs import Jobs
+from merp_api.logs import Logs
 from merp_api.middleware import Authentication, RequestLog
 from merp_api.pauses import PAUSE_SECONDS, Pauses
 from merp_api.plans import Plans
 from merp_api.previews import Previews
 from merp_api.records import Records
-from merp_api.routes import executions, health, jobs, plan
+from merp_api.routes import executions, health, jobs, plan, shared
 from merp_api.rules import JobRules
 from merp_api.runs import Runs
 from merp_api.settings import Settings
@@ -94,11 +95,12 @@ def create_app(
         Previews(cluster, rules),
         Plans(cluster, job_service),
         Explanations(cluster, job_service, runs),
+        Logs(cluster, lookup, records),
     )
     problems.install(app)
     refusals.install(app)
     # Jobs after those: /jobs/history and /jobs/preview must not be taken for a job.
-    for router in (executions.router, plan.router, jobs.router, health.router):
+    for router in (executions.router, plan.router, jobs.router, shared.router, health.router):
         app.include_router(router)
     # The last one added is the outermost.
     app.add_middleware(Authentication, identities=identities)

@@ -8,9 +8,9 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final
 
-from merp_crds.names import FIELD_MANAGER_API, GROUP, SCHEDULED_JOBS
+from merp_crds.names import FIELD_MANAGER_API, GROUP, LABEL_JOB_NAME, LABEL_SCHEDULED_JOB_UID, SCHEDULED_JOBS
 from merp_kube.client import MERGE_PATCH, PAGE_SIZE, ApiError, Client, Json, Unreachable
-from merp_kube.paths import BUSINESS_CALENDAR, JOB_POOL, JOB_RUN, SCHEDULED_JOB
+from merp_kube.paths import BUSINESS_CALENDAR, JOB_POOL, JOB_RUN, POD, SCHEDULED_JOB
 
 _REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -18,6 +18,8 @@ _ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews
 _WRITE: Final = {"fieldManager": FIELD_MANAGER_API, "fieldValidation": "Strict"}
 # Seconds. A probe of the kubelet waits for one.
 _PROBE_SECONDS: Final = 0.8
+# Seconds. A task may compute for long without a word; a connection that died without one is let go after this.
+_SILENCE_SECONDS: Final = 3600.0
 # Pages of live objects looked through for an execution that is not recorded yet.
 _PAGES: Final = 10
 
@@ -136,6 +138,31 @@ class Cluster:
     async def pool(self, token: str, namespace: str, name: str) -> Json:
         """One JobPool."""
         return await self._client.call("GET", JOB_POOL.at(namespace, name), token=token)
+
+    def pools(self, token: str, namespace: str | None) -> AsyncGenerator[Json]:
+        """The JobPools of a namespace, or of all of them (None). Close it with aclosing."""
+        return self._items(token, JOB_POOL.all() if namespace is None else JOB_POOL.of(namespace), pages=None)
+
+    def calendars(self, token: str) -> AsyncGenerator[Json]:
+        """Every BusinessCalendar. Close it with aclosing."""
+        return self._items(token, BUSINESS_CALENDAR.all(), pages=None)
+
+    async def pods(self, token: str, namespace: str, run: str, job_uid: str) -> list[Json]:
+        """The pods of a run of a job: one for each attempt that is still there."""
+        selector = f"{LABEL_JOB_NAME}={run},{LABEL_SCHEDULED_JOB_UID}={job_uid}"
+        page = await self._client.call("GET", POD.of(namespace), token=token, query={"labelSelector": selector})
+        found: list[Json] = page.get("items") or []
+        return found
+
+    def log(
+        self, token: str, namespace: str, pod: str, container: str, lines: int | None, *, follow: bool
+    ) -> AsyncGenerator[bytes]:
+        """The lines of a container's log, with `follow` until it ends. Close it with aclosing."""
+        query = {"container": container} | ({} if lines is None else {"tailLines": str(lines)})
+        if follow:
+            query["follow"] = "true"
+        path = POD.at(namespace, pod, "log")
+        return self._client.stream(path, query=query, idle_seconds=_SILENCE_SECONDS, token=token)
 
     async def run(self, token: str, namespace: str, name: str) -> Json:
         """One JobRun."""

@@ -14,6 +14,7 @@ from merp_api.executions import Executions
 from merp_api.explanations import Explanations
 from merp_api.identity import Caller, Identities
 from merp_api.jobs import Jobs
+from merp_api.logs import Logs
 from merp_api.pauses import Pauses
 from merp_api.plans import Plans
 from merp_api.previews import Previews
@@ -43,6 +44,7 @@ class Services:
     previews: Previews
     plans: Plans
     explanations: Explanations
+    logs: Logs
 
 
 def _services(request: Request) -> Services:

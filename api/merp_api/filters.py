@@ -60,6 +60,23 @@ class NamespaceQuery(Query):
     namespace: Annotated[NamespaceName | None, Field(description="Default: the installation's namespace.")] = None
 
 
+class NamespaceOrAllQuery(Query):
+    """Where things are."""
+
+    namespace: Annotated[
+        NamespaceOrAll | None, Field(description="`*` for all. Default: the installation's namespace.")
+    ] = None
+
+
+class LogQuery(NamespaceQuery):
+    """How much of a log."""
+
+    lines: Annotated[
+        Annotated[int, Field(ge=1, le=100_000)] | None, Field(description="The last ones of a pod. Default: all.")
+    ] = None
+    follow: Annotated[bool, Field(description="Go on until the pod ends.")] = False
+
+
 class ResumeQuery(NamespaceQuery):
     """What becomes of the due times of the pause."""
 

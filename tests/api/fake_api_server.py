@@ -53,6 +53,8 @@ class FakeApiServer:
     users: dict[str, str] = field(default_factory=dict)
     rights: dict[str, dict[str, frozenset[str]]] = field(default_factory=lambda: defaultdict(dict))
     objects: dict[Key, Json] = field(default_factory=dict)
+    # Names of pods and what they wrote.
+    logs: dict[str, str] = field(default_factory=dict)
     namespaces: set[str] = field(default_factory=lambda: {"default", "erp", "erp-production-environment"})
     seen: list[Seen] = field(default_factory=list)
     # (method, plural) -> answers to give before anything is done
@@ -131,7 +133,7 @@ class FakeApiServer:
         if request.path.endswith("/selfsubjectaccessreviews"):
             asked = body["spec"]["resourceAttributes"]
             return {"status": {"allowed": self._may(user, asked["verb"], asked.get("namespace"))}}
-        parts = request.path.removeprefix(f"/apis/{GROUP}/v1/").split("/")
+        parts = request.path.removeprefix(f"/apis/{GROUP}/v1/").removeprefix("/api/v1/").split("/")
         namespace = None
         if parts[0] == "namespaces":
             namespace, parts = parts[1], parts[2:]
@@ -141,6 +143,8 @@ class FakeApiServer:
             raise self.refusals[(request.method, plural)].pop(0)
         if self.interruptions[(request.method, plural)]:
             self.interruptions[(request.method, plural)].pop(0)()
+        if parts[2:] == ["log"]:
+            return web.Response(text=self.logs[name or ""])
         return await self._serve(request, body, plural, namespace, name)
 
     def _user(self, request: web.Request) -> str:
@@ -222,7 +226,7 @@ class FakeApiServer:
         found = [
             item
             for (kind, where, _), item in sorted(self.objects.items())
-            if kind == plural and namespace in (None, where)
+            if kind == plural and namespace in (None, where) and _is_selected(request, item)
         ]
         after = request.query.get("continue")
         begin = _offset(after) if after else 0
@@ -311,6 +315,13 @@ def _merged(before: Json, patch: Json) -> Json:
         else:
             after[key] = value
     return after
+
+
+def _is_selected(request: web.Request, item: Json) -> bool:
+    labels = item["metadata"].get("labels") or {}
+    selector = request.query.get("labelSelector")
+    wanted = [part.partition("=") for part in selector.split(",")] if selector else []
+    return all(labels.get(key) == value for key, _, value in wanted)
 
 
 def _offset(after: str) -> int:

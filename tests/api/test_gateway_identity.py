@@ -35,6 +35,9 @@ PATHS = [
     ("POST", "/api/v1/jobs/preview"),
     ("GET", "/api/v1/plan"),
     ("GET", "/api/v1/jobs/j/explain"),
+    ("GET", "/api/v1/pools"),
+    ("GET", "/api/v1/calendars"),
+    ("GET", "/api/v1/executions/00000000-0000-0000-0000-000000000000/log"),
     ("GET", "/api/v1/jobs?sort=name"),
 ]
 

@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from merp_api.deps import CallerOf, ExecutionId, IdempotencyKey, JobId, OptionalJsonBody, ServicesOf
-from merp_api.filters import HistoryQuery, NamespaceQuery, OneHistoryQuery
+from merp_api.filters import HistoryQuery, LogQuery, NamespaceQuery, OneHistoryQuery
 from merp_api.openapi import answers, request_body
 from merp_api.routes.links import link_next, location
 from merp_api.schemas import (
@@ -52,6 +53,23 @@ async def get_execution(
     """One run."""
     default = services.settings.merp_namespace
     return (await services.executions.find(caller, query.namespace, default, execution_id)).view
+
+
+@router.get(
+    "/executions/{id}/log",
+    response_class=PlainTextResponse,
+    responses=answers(400, 401, 403, 404),
+)
+async def get_log(
+    execution_id: ExecutionId, query: Annotated[LogQuery, Query()], caller: CallerOf, services: ServicesOf
+) -> StreamingResponse:
+    """What a run wrote: of its newest pod while there is one, else the end that is kept of each failed attempt.
+
+    The header Log-Source says which: pod or records.
+    """
+    default = services.settings.merp_namespace
+    log = await services.logs.read(caller, query.namespace, default, execution_id, query.lines, follow=query.follow)
+    return StreamingResponse(log.text, media_type="text/plain; charset=utf-8", headers={"Log-Source": log.source})
 
 
 @router.post("/executions/{id}/cancel", status_code=202, responses=answers(400, 401, 403, 404, 409))
