@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from merp_api import openapi, problems, refusals
+from merp_api.batches import Batches
 from merp_api.cancellations import Cancellations
 from merp_api.catch_ups import CatchUps
 from merp_api.cluster import Cluster
@@ -23,7 +24,7 @@ from merp_api.pauses import PAUSE_SECONDS, Pauses
 from merp_api.plans import Plans
 from merp_api.previews import Previews
 from merp_api.records import Records
-from merp_api.routes import executions, health, jobs, plan, shared
+from merp_api.routes import batches, executions, health, jobs, plan, shared
 from merp_api.rules import JobRules
 from merp_api.runs import Runs
 from merp_api.settings import Settings
@@ -96,11 +97,12 @@ def create_app(
         Plans(cluster, job_service),
         Explanations(cluster, job_service, runs),
         Logs(cluster, lookup, records),
+        Batches(job_service, pauses, runs),
     )
     problems.install(app)
     refusals.install(app)
     # Jobs after those: /jobs/history and /jobs/preview must not be taken for a job.
-    for router in (executions.router, plan.router, jobs.router, shared.router, health.router):
+    for router in (executions.router, plan.router, batches.router, jobs.router, shared.router, health.router):
         app.include_router(router)
     # The last one added is the outermost.
     app.add_middleware(Authentication, identities=identities)

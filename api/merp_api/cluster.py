@@ -100,13 +100,14 @@ class Cluster:
     async def patch_job(self, token: str, namespace: str, name: str, patch: Json, *, rehearsal: bool = False) -> Json:
         """Merge a patch into a ScheduledJob. A rehearsal changes nothing, and is refused where the patch would be."""
         path = SCHEDULED_JOB.at(namespace, name)
-        query = _WRITE | ({"dryRun": "All"} if rehearsal else {})
+        query = _WRITE | _dry_run(rehearsal)
         return await self._client.call("PATCH", path, token=token, query=query, body=patch, content_type=MERGE_PATCH)
 
-    async def delete_job(self, token: str, namespace: str, name: str) -> None:
-        """Delete a ScheduledJob; what it owns is collected afterwards."""
+    async def delete_job(self, token: str, namespace: str, name: str, *, rehearsal: bool = False) -> None:
+        """Delete a ScheduledJob; what it owns is collected afterwards. A rehearsal deletes nothing."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        await self._client.call("DELETE", SCHEDULED_JOB.at(namespace, name), token=token, body=options)
+        path = SCHEDULED_JOB.at(namespace, name)
+        await self._client.call("DELETE", path, token=token, query=_dry_run(rehearsal), body=options)
 
     async def changes(self, token: str, job: Json, seconds: float) -> AsyncGenerator[Json]:
         """The newer versions of a ScheduledJob as they come, for at most so long. Close it with aclosing."""
@@ -126,10 +127,10 @@ class Cluster:
                     return
                 yield event["object"]
 
-    async def create_run(self, token: str, run: Json) -> Json:
-        """Create a JobRun and return it as it was stored."""
+    async def create_run(self, token: str, run: Json, *, rehearsal: bool = False) -> Json:
+        """Create a JobRun and return it as it was stored; in a rehearsal as it would be."""
         path = JOB_RUN.of(run["metadata"]["namespace"])
-        return await self._client.call("POST", path, token=token, query=_WRITE, body=run)
+        return await self._client.call("POST", path, token=token, query=_WRITE | _dry_run(rehearsal), body=run)
 
     async def calendar(self, token: str, name: str) -> Json:
         """One BusinessCalendar; they are in no namespace."""
@@ -191,3 +192,7 @@ class Cluster:
             if not after:
                 return
             query["continue"] = after
+
+
+def _dry_run(rehearsal: bool) -> dict[str, str]:
+    return {"dryRun": "All"} if rehearsal else {}

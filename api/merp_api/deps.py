@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from fastapi import Depends, Header, Path, Request
 
 from merp_api import problems
+from merp_api.batches import Batches
 from merp_api.bodies import JSON, MERGE_PATCH, read_json
 from merp_api.cancellations import Cancellations
 from merp_api.cluster import Cluster
@@ -45,6 +46,7 @@ class Services:
     plans: Plans
     explanations: Explanations
     logs: Logs
+    batches: Batches
 
 
 def _services(request: Request) -> Services:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from merp_api.outlooks import CheckView
 from merp_api.previews import is_certain
-from merp_api.schemas import CheckView
 from merp_api.translate import Json
 from merp_api.views import condition, invalid, pause_note, wants_pause
 from merp_crds.common import parse_rfc3339, rfc3339

@@ -9,9 +9,10 @@ from merp_api.explain import Facts, explain, summary
 from merp_api.filters import OneHistoryQuery
 from merp_api.identity import Caller
 from merp_api.jobs import Jobs
+from merp_api.outlooks import ExplainView
 from merp_api.problems import Problem
 from merp_api.runs import Runs
-from merp_api.schemas import ExecutionView, ExplainView
+from merp_api.schemas import ExecutionView
 from merp_api.translate import Json
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Schedule

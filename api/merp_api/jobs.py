@@ -125,9 +125,9 @@ class Jobs:
             lambda: self._change(caller, namespace, name, lambda current: patches.body_of(current, patch), if_match)
         )
 
-    async def delete(self, caller: Caller, namespace: str, name: str) -> None:
-        """Delete a job; its runs end with it, and its history stays."""
-        await self._cluster.delete_job(caller.token, namespace, name)
+    async def delete(self, caller: Caller, namespace: str, name: str, *, rehearsal: bool = False) -> None:
+        """Delete a job; its runs end with it, and its history stays. A rehearsal deletes nothing."""
+        await self._cluster.delete_job(caller.token, namespace, name, rehearsal=rehearsal)
 
     async def _change(
         self, caller: Caller, namespace: str, name: str, body_of: Callable[[Json], Any], if_match: str | None

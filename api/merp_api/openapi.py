@@ -7,8 +7,10 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from merp_api import problems
+from merp_api.batch_views import BatchBody
 from merp_api.bodies import JSON
-from merp_api.schemas import ExecutionBody, JobBody, JobPatch, PauseBody, PreviewBody, ProblemView, RetryBody
+from merp_api.outlooks import PreviewBody
+from merp_api.schemas import ExecutionBody, JobBody, JobPatch, PauseBody, ProblemView, RetryBody
 
 PATH: Final = "/api/v1/openapi.json"
 _REFERENCE: Final = "#/components/schemas/{model}"
@@ -56,7 +58,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
-    for model in (JobBody, JobPatch, PreviewBody, ExecutionBody, RetryBody, PauseBody, ProblemView):
+    for model in (JobBody, JobPatch, PreviewBody, BatchBody, ExecutionBody, RetryBody, PauseBody, ProblemView):
         schema = model.model_json_schema(ref_template=_REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema

@@ -44,41 +44,58 @@ class Pauses:
         self._catch_ups = catch_ups
         self._pause_seconds = pause_seconds
 
-    async def pause(self, caller: Caller, namespace: str, name: str, data: Any) -> tuple[Json, bool]:
-        """The paused job, and whether the pause is in force already. A pause that is there stays as it is."""
+    async def pause(
+        self, caller: Caller, namespace: str, name: str, data: Any, *, wait: bool = True, rehearsal: bool = False
+    ) -> tuple[Json, bool]:
+        """The paused job, and whether the pause is in force already. A pause that is there stays as it is.
+
+        Without `wait` nobody waits for the operator. A rehearsal changes nothing, and is refused where this would be.
+        """
         body = read_body(PauseBody, data)
-        job = await retried(lambda: self._pause(caller, namespace, name, body))
-        return await self._wait(caller, job, pause_in_force)
+        job = await retried(lambda: self._pause(caller, namespace, name, body, rehearsal))
+        return await self._wait(caller, job, pause_in_force) if wait else (job, pause_in_force(job))
 
     async def resume(
-        self, caller: Caller, namespace: str, name: str, missed: CatchUp | None = None, key: str | None = None
+        self,
+        caller: Caller,
+        namespace: str,
+        name: str,
+        missed: CatchUp | None = None,
+        key: str | None = None,
+        *,
+        wait: bool = True,
+        rehearsal: bool = False,
     ) -> Resumed:
         """End a pause; with `missed` also ask for runs of what was due in it, before it ends.
 
         Raises Problem 409, and changes nothing then, where the manifest declares the pause and another manager owns
         that; with `missed` also where there is no pause, or it cannot be caught up. With an Idempotency-Key a repeat
-        finds what the first request made.
+        finds what the first request made. `wait` and `rehearsal` (without `missed`) are as for a pause.
         """
         caught = None
         if missed is not None:
             caught = await retried(lambda: self._catch_up(caller, namespace, name, missed, key))
             if caught.repeated:
                 return Resumed(await self._cluster.job(caller.token, namespace, name), True, caught)
-        job = await retried(lambda: self._resume(caller, namespace, name))
+        job = await retried(lambda: self._resume(caller, namespace, name, rehearsal))
+        if not wait:
+            return Resumed(job, resume_in_force(job), caught)
         job, in_force = await self._wait(caller, job, resume_in_force)
         return Resumed(job, in_force, caught)
 
-    async def _pause(self, caller: Caller, namespace: str, name: str, body: PauseBody) -> Json:
+    async def _pause(self, caller: Caller, namespace: str, name: str, body: PauseBody, rehearsal: bool) -> Json:
         job = await self._cluster.job(caller.token, namespace, name)
         if _is_annotated(job) and body.reason is None and body.until is None:
             return job
         patch = _patch(job, self._note(caller, job, body))
-        return await self._cluster.patch_job(caller.token, namespace, name, patch)
+        return await self._cluster.patch_job(caller.token, namespace, name, patch, rehearsal=rehearsal)
 
-    async def _resume(self, caller: Caller, namespace: str, name: str) -> Json:
+    async def _resume(self, caller: Caller, namespace: str, name: str, rehearsal: bool) -> Json:
         job = await self._cluster.job(caller.token, namespace, name)
         patch = _resuming(job)
-        return job if patch is None else await self._cluster.patch_job(caller.token, namespace, name, patch)
+        if patch is None:
+            return job
+        return await self._cluster.patch_job(caller.token, namespace, name, patch, rehearsal=rehearsal)
 
     async def _catch_up(self, caller: Caller, namespace: str, name: str, missed: CatchUp, key: str | None) -> CaughtUp:
         job = await self._cluster.job(caller.token, namespace, name)

@@ -18,9 +18,9 @@ from merp_api.cluster import Cluster
 from merp_api.filters import ALL_NAMESPACES, PlanQuery
 from merp_api.identity import Caller
 from merp_api.jobs import Jobs, bad_cursor
+from merp_api.outlooks import LeftOutView, PlanEntryView, PlanView
 from merp_api.previews import is_certain
 from merp_api.problems import FieldError
-from merp_api.schemas import LeftOutView, PlanEntryView, PlanView
 from merp_api.translate import Json
 from merp_api.views import display_name, invalid, job_zone, pause_note, wants_pause
 from merp_crds.businesscalendar import WorkingDays

@@ -9,9 +9,9 @@ from merp_api import problems, translate
 from merp_api.calendars import read_working_days
 from merp_api.cluster import Cluster
 from merp_api.identity import Caller
+from merp_api.outlooks import PreviewBody, PreviewView, WarningView
 from merp_api.problems import FieldError
 from merp_api.rules import JobRules, check_schedule, in_rest_words
-from merp_api.schemas import PreviewBody, PreviewView, WarningView
 from merp_api.times import parse_time
 from merp_crds.schedule import Timetable, never_fires, warnings
 from merp_crds.scheduledjob import Schedule

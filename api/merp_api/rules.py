@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from merp_api import problems
 from merp_api.job_parts import DependencyBody
 from merp_api.models import Body
+from merp_api.outlooks import PreviewBody
 from merp_api.problems import FieldError
-from merp_api.schemas import READ_ONLY, JobBody, JobType, PreviewBody
+from merp_api.schemas import READ_ONLY, JobBody, JobType
 from merp_api.times import parse_time
 from merp_api.translate import PART_FIELDS, SEED_DEFAULTS, TIMING_FIELDS, Json
 from merp_crds.catalogue import Catalogue

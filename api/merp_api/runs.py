@@ -36,8 +36,13 @@ class Runs:
         self._jobs = jobs
         self._executions = executions
 
-    async def execute(self, caller: Caller, namespace: str, name: str, data: Any, key: str | None) -> ExecutionView:
-        """Ask for a run now. It has an id before it has a pod; with an Idempotency-Key a repeat finds the first."""
+    async def execute(
+        self, caller: Caller, namespace: str, name: str, data: Any, key: str | None, *, rehearsal: bool = False
+    ) -> ExecutionView:
+        """Ask for a run now. It has an id before it has a pod; with an Idempotency-Key a repeat finds the first.
+
+        A rehearsal asks for none, and is refused where that would be; the id that it answers with is of no run.
+        """
         body = rules.read_body(ExecutionBody, data)
         too_large = rules.size_error(body.args, body.kwargs)
         if too_large is not None:
@@ -58,7 +63,7 @@ class Runs:
             _refuse_parameters(job, body)
             _refuse_pointless(job, body.concurrency_policy)
 
-        made = await self._create(caller, run, refuse)
+        made = await self._create(caller, run, refuse, rehearsal=rehearsal)
         return run_view(made, job["metadata"]["uid"], display_name(job))
 
     async def retry(
@@ -114,7 +119,7 @@ class Runs:
         job = await self._cluster.job(caller.token, namespace, name)
         return await self._page(query, allowed, job["metadata"]["uid"], None)
 
-    async def _create(self, caller: Caller, run: Json, refuse: Callable[[], None]) -> Json:
+    async def _create(self, caller: Caller, run: Json, refuse: Callable[[], None], *, rehearsal: bool = False) -> Json:
         """The JobRun that is made, or was by the same request before; `refuse` raises where none is to be made."""
         metadata = run["metadata"]
         fingerprinted = metadata["annotations"].get(ANNOTATION_IDEMPOTENCY)
@@ -126,7 +131,7 @@ class Runs:
                 return earlier
         refuse()
         try:
-            return await self._cluster.create_run(caller.token, run)
+            return await self._cluster.create_run(caller.token, run, rehearsal=rehearsal)
         except ApiError as error:
             if error.reason != "AlreadyExists" or fingerprinted is None:
                 raise

@@ -183,7 +183,7 @@ class FakeApiServer:
         if request.method == "GET":
             return self.objects[key]
         if request.method == "DELETE":
-            return self.objects.pop(key)
+            return self.objects[key] if request.query.get("dryRun") == "All" else self.objects.pop(key)
         return await self._write(request, key, body)
 
     async def _create(self, request: web.Request, plural: str, namespace: str, body: Json) -> Json:
@@ -197,6 +197,9 @@ class FakeApiServer:
         item = copy.deepcopy(body)
         item["metadata"]["creationTimestamp"] = _now()
         item["metadata"]["managedFields"] = [_managed(request, item["spec"])]
+        if request.query.get("dryRun") == "All":
+            item["metadata"]["uid"] = str(uuid.uuid4())
+            return item
         return self.put(plural, item)
 
     async def _write(self, request: web.Request, key: Key, body: Json) -> Json:

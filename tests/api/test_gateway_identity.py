@@ -36,6 +36,7 @@ PATHS = [
     ("GET", "/api/v1/plan"),
     ("GET", "/api/v1/jobs/j/explain"),
     ("GET", "/api/v1/pools"),
+    ("POST", "/api/v1/jobs/batch"),
     ("GET", "/api/v1/calendars"),
     ("GET", "/api/v1/executions/00000000-0000-0000-0000-000000000000/log"),
     ("GET", "/api/v1/jobs?sort=name"),

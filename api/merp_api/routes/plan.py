@@ -7,8 +7,8 @@ from fastapi import APIRouter, Query, Request, Response
 from merp_api.deps import CallerOf, JobId, JsonBody, ServicesOf
 from merp_api.filters import NamespaceQuery, PlanQuery
 from merp_api.openapi import answers, request_body
+from merp_api.outlooks import ExplainView, PlanView, PreviewBody, PreviewView
 from merp_api.routes.links import link_next
-from merp_api.schemas import ExplainView, PlanView, PreviewBody, PreviewView
 
 router = APIRouter(prefix="/api/v1", tags=["plan"])
 _EXAMPLE: Final = {"job_type": "cron", "cron_expression": "*/90 * * * *", "time_zone": "Asia/Shanghai", "count": 3}
