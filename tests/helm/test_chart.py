@@ -252,7 +252,7 @@ class TestSecrets:
         assert all(item["automountServiceAccountToken"] is False for item in accounts)
 
     @pytest.mark.parametrize("values", INSTALLATIONS)
-    def test_no_password_and_no_secret_is_rendered(self, chart, values):
+    def test_c56_no_password_and_no_secret_is_rendered(self, chart, values):
         objects = chart.objects(*values)
         assert objects.names("Secret") == []
         plain = {
@@ -289,7 +289,7 @@ class TestSecrets:
                 assert {"name": "tmp", "mountPath": "/tmp"} in entry["volumeMounts"], "a read-only root needs a /tmp"
                 assert entry["resources"]["limits"]["memory"], entry["name"]
 
-    def test_the_service_is_reachable_in_the_cluster_alone(self, chart):
+    def test_c56_the_service_is_reachable_in_the_cluster_alone(self, chart):
         service = chart.objects().get("Service", "erp-merp-scheduler")
         assert (service["spec"]["type"], service["spec"]["ports"][0]["port"]) == ("ClusterIP", 8005)
 
