@@ -132,18 +132,49 @@ def test_every_key_fits_into_767_bytes() -> None:
     assert {name: length for name, length in keys.items() if length > 767} == {}
 
 
-def test_replicas_that_start_together_migrate_once(empty, empty_url) -> None:
+UPGRADE = (
+    "import sys; from sqlalchemy import make_url; from merp_records.engine import create_engine;"
+    "from merp_records.migrations import upgrade; upgrade(create_engine(make_url(sys.argv[1])))"
+)
+# As UPGRADE, but the process is gone after so many statements that change the schema, before it can say so.
+DIES = (
+    "import os, sys; from sqlalchemy import Engine, event; left = [int(sys.argv[2])]\n"
+    "@event.listens_for(Engine, 'after_cursor_execute')\n"
+    "def die(connection, cursor, statement, *_):\n"
+    "    if statement.lstrip().startswith(('CREATE', 'INSERT')):\n"
+    "        left[0] -= 1\n"
+    "        left[0] or os._exit(9)\n"
+)
+
+
+def start(program: str, url, *arguments: str) -> subprocess.Popen[bytes]:
+    address = url.render_as_string(hide_password=False)
+    return subprocess.Popen([sys.executable, "-W", "error", "-c", program, address, *arguments], stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("revision", [pytest.param(None, id="empty"), pytest.param("0001", id="of-an-older-version")])
+def test_replicas_that_start_together_migrate_once(empty, empty_url, revision) -> None:
     """In processes of their own: SQLite's locks belong to a process."""
-    program = (
-        "import sys; from sqlalchemy import make_url; from merp_records.engine import create_engine;"
-        "from merp_records.migrations import upgrade; upgrade(create_engine(make_url(sys.argv[1])))"
-    )
-    command = [sys.executable, "-W", "error", "-c", program, empty_url.render_as_string(hide_password=False)]
-    processes = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
+    if revision is not None:
+        upgrade(empty, revision)
+        insert_at_0001(empty)
+    processes = [start(UPGRADE, empty_url) for _ in range(4)]
     ends = [(process.communicate(timeout=60)[1].decode(), process.returncode) for process in processes]
     assert ends == [("", 0)] * 4
     with empty.connect() as connection:
         assert connection.scalar(text(f"SELECT COUNT(*) FROM {VERSION_TABLE}")) == 1
+    test_the_migrations_make_what_the_code_expects(empty)
+
+
+@pytest.mark.parametrize("statements", [2, 9, 16, 20])
+def test_a_migrator_that_is_killed_is_followed_by_one_that_ends_it(empty, empty_url, statements) -> None:
+    dying = start(DIES + UPGRADE, empty_url, str(statements))
+    assert (dying.communicate(timeout=60), dying.returncode) == ((None, b""), 9)
+    assert schema_state(empty) in (SchemaState.MISSING, SchemaState.PARTIAL, SchemaState.BEHIND)
+    following = start(UPGRADE, empty_url)
+    assert following.wait(60) == 0
+    following.stderr.close()
+    test_the_migrations_make_what_the_code_expects(empty)
 
 
 @pytest.mark.mariadb
