@@ -326,11 +326,11 @@ def _one_of(column: ColumnElement[Any], values: Iterable[str] | None) -> list[Co
 def _contains(text: str) -> ColumnElement[bool]:
     """The filter on text, in any case: what people wrote has a collation for that, keys have not."""
     columns = _EXECUTIONS.c
-    places = [columns.error, columns.result]
+    places = [column.contains(text, autoescape=True) for column in (columns.error, columns.result)]
     if text.isascii():
-        places += [columns.run_name, columns.reason]
-    named = select(_JOBS.c.id).where(_JOBS.c.name.icontains(text, autoescape=True))
-    return or_(columns.job_id.in_(named), *(place.icontains(text, autoescape=True) for place in places))
+        places += [column.icontains(text, autoescape=True) for column in (columns.run_name, columns.reason)]
+    named = select(_JOBS.c.id).where(_JOBS.c.name.contains(text, autoescape=True))
+    return or_(columns.job_id.in_(named), *places)
 
 
 def _aware(name: str, moment: datetime) -> datetime:

@@ -94,20 +94,26 @@ def totals_by_job(
     connection: Connection, *, namespaces: Collection[str] | None, first: date, last: date, limit: int = 20
 ) -> list[JobTotals]:
     """The jobs with most due times without a success, at most `limit`. Raises ValueError as `job_days` does."""
-    sums = dict(zip(_COUNTS, _sums(), strict=True))
-    unhealed = sum(sums[name] for name in _COUNTS if name not in ("success", "healed")) - sums["healed"]
+    rows = [*_within(first, last), *_visible(namespaces)]
+    # Most days have nothing to tell: grouping them all takes longer than reading them.
+    unhealed = sum(_ROLLUPS.c[name] for name in _COUNTS if name not in ("success", "healed")) - _ROLLUPS.c.healed
+    total = func.sum(unhealed)
     worst = (
-        select(_ROLLUPS.c.job_id, *sums.values(), unhealed.label("unhealed"))
-        .where(*_within(first, last), *_visible(namespaces))
+        select(_ROLLUPS.c.job_id, total.label("unhealed"))
+        .where(*rows, unhealed > 0)
         .group_by(_ROLLUPS.c.job_id)
-        .having(unhealed > 0)
-        .order_by(unhealed.desc(), _ROLLUPS.c.job_id)
+        .order_by(total.desc(), _ROLLUPS.c.job_id)
         .limit(limit)
         .subquery()
     )
     names = [_JOBS.c[name] for name in ("namespace", "resource_name", "name")]
     query = (
-        select(worst, *names).join(_JOBS, _JOBS.c.id == worst.c.job_id).order_by(worst.c.unhealed.desc(), _JOBS.c.id)
+        select(_ROLLUPS.c.job_id, *names, *_sums())
+        .join(worst, worst.c.job_id == _ROLLUPS.c.job_id)
+        .join(_JOBS, _JOBS.c.id == _ROLLUPS.c.job_id)
+        .where(*rows)
+        .group_by(_ROLLUPS.c.job_id, *names, worst.c.unhealed)
+        .order_by(worst.c.unhealed.desc(), _ROLLUPS.c.job_id)
     )
     return [
         JobTotals(

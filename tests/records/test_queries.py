@@ -55,6 +55,7 @@ def filled(engine, make_job, make_run):
         pytest.param({"text": "k__"}, set(), id="and-no-wildcard"),
         pytest.param({"text": "𠮷"}, {"r1"}, id="C43-four-bytes"),
         pytest.param({"text": "signal"}, {"r2"}, id="text-in-reason-any-case"),
+        pytest.param({"text": "OK_1"}, {"r1"}, id="text-in-result-any-case"),
         pytest.param({"text": "\U0001f600"}, set(), id="C43-emoji-are-not-all-equal"),
     ],
 )
