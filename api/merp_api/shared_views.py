@@ -1,6 +1,6 @@
 """What clients are told of pools and calendars."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
@@ -43,8 +43,9 @@ class CalendarView(View):
 
     name: str
     built_in: Annotated[str | None, Field(description="The country whose public holidays it begins with.")]
-    valid_from: date | None
-    valid_through: Annotated[date | None, Field(description="The last day that it knows.")]
+    # As they are written: of a calendar that is wrong they may be no dates.
+    valid_from: str | None
+    valid_through: Annotated[str | None, Field(description="The last day that it knows.")]
     message: Annotated[str | None, Field(description="What is wrong with it, or that it ends soon; null for nothing.")]
 
 

@@ -82,6 +82,14 @@ async def test_calendars(gateway: Any, cluster: Any) -> None:
     ]
 
 
+async def test_a_calendar_with_wrong_dates_is_shown_with_its_message(gateway: Any, cluster: Any) -> None:
+    wrong = READY | {"status": "False", "reason": "InvalidCalendar", "message": "validThrough: is no date"}
+    spec = {"validThrough": "2026-02-30"}
+    cluster.put("businesscalendars", {"metadata": {"name": "odd"}, "spec": spec, "status": {"conditions": [wrong]}})
+    [item] = (await gateway.get("/api/v1/calendars")).json()["items"]
+    assert (item["valid_through"], item["message"]) == ("2026-02-30", "validThrough: is no date")
+
+
 async def test_who_may_not_read_them_gets_403(gateway: Any, cluster: Any) -> None:
     cluster.allow("t", "nobody", "erp")
     for path in ("/api/v1/pools", "/api/v1/calendars"):
