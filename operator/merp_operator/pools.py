@@ -59,6 +59,8 @@ class Turns:
     """What is known of one pool beside its status."""
 
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    # Whose jobs were told that they have room: UIDs of their Jobs.
+    told: frozenset[str] = frozenset()
     written_at: float = float("-inf")
     # Since when a job of it waits to be looked at, and whether that was told.
     unseen_since: float | None = None
@@ -325,16 +327,17 @@ class Pools:
                 self._watch.job_pools.put(item)
         metrics.POOL_USED.labels(*key).set(decision.used)
         metrics.POOL_WAITING.labels(*key).set(len(decision.waiting))
-        self._tell(key, before, decision, turns)
+        self._tell(key, decision, turns)
         return wait
 
-    def _tell(self, key: Key, before: JobPoolStatus, decision: Decision, turns: Turns) -> None:
+    def _tell(self, key: Key, decision: Decision, turns: Turns) -> None:
         """Who has room now is looked at at once; those at the head of the queue learn their place."""
         namespace, _ = key
-        had = {entry.uid for entry in before.admitted}
         for entry in decision.admitted:
-            if entry.uid not in had:
+            # Not by what the status said before: it may have been written though the answer was lost.
+            if entry.uid not in turns.told:
                 self._look((namespace, entry.scheduled_job))
+        turns.told = frozenset(entry.uid for entry in decision.admitted)
         total = len(decision.waiting)
         places = {entry.uid: (place, total) for place, entry in enumerate(decision.waiting, start=1)}
         for waits in decision.waiting[:LISTED_WAITING]:

@@ -14,6 +14,8 @@ from played_pool import DEFAULTS, POOL, World
 
 from merp_crds import names
 from merp_crds.scheduledjob import Priority
+from merp_kube.client import Unreachable
+from merp_kube.paths import Resource
 
 
 def size(job: Json, jobs: dict[str, int]) -> int:
@@ -247,3 +249,23 @@ async def test_a_run_that_is_suspended_by_hand_is_left_to_whoever_did_it(pool: J
     await world.settle()
     assert len(world.running()) == 2
     assert world.status["used"] == (1 if pool is None else 2)
+
+
+async def test_room_that_was_given_by_a_write_whose_answer_was_lost_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(1, {"a": 1})
+    await world.settle()
+    run = world.comes("a")
+    world.show()
+    await world.one_look(random.Random(0))
+    write = world.cluster.write_status
+
+    async def lost(resource: Resource, item: Json, status: Json) -> Json:
+        await write(resource, item, status)
+        raise Unreachable("the connection broke")
+
+    monkeypatch.setattr(world.cluster, "write_status", lost)
+    with pytest.raises(Unreachable):
+        await world.pools.look(POOL)
+    monkeypatch.undo()
+    await world.settle()
+    assert [job["metadata"]["name"] for job in world.running()] == [run]
