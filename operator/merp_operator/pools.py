@@ -26,8 +26,10 @@ from merp_operator.pool import Candidate, Decision
 from merp_operator.watch import Key, Watch
 from merp_operator.workqueue import WorkQueue
 
-# Who waits is for people to read; who has room is written at once.
+# Who waits is for people to read. Who has room is written at once, but not more often than this: the list of a pool of
+# a thousand slots has 140 KB, and etcd keeps each version for minutes.
 _STATUS_SECONDS: Final = 1.0
+_TURN_SECONDS: Final = 0.2
 # What its job says of a place may be that old.
 _PLACES_SECONDS: Final = 2.0
 # A job that cannot be looked at, for whatever reason, holds up the turns of all others no longer than this.
@@ -320,11 +322,13 @@ class Pools:
         wait = None
         if wanted != (body.get("status") or {}):
             urgent = list(decision.admitted) != before.admitted
-            wait = None if urgent else turns.written_at + _STATUS_SECONDS - self._clock()
-            if wait is None or wait <= 0:
+            wait = turns.written_at + (_TURN_SECONDS if urgent else _STATUS_SECONDS) - self._clock()
+            if wait <= 0:
                 item = await self._cluster.write_status(paths.JOB_POOL, body, wanted)
                 wait, turns.written_at = None, self._clock()
                 self._watch.job_pools.put(item)
+            elif urgent:
+                return wait
         metrics.POOL_USED.labels(*key).set(decision.used)
         metrics.POOL_WAITING.labels(*key).set(len(decision.waiting))
         self._tell(key, decision, turns)

@@ -39,6 +39,8 @@ class World:
         self.cluster = PlayedCluster(at("12:00:00"))
         self.cluster.put(self.cluster.job_pools, job_pool(slots=slots))
         self.seconds = 0.0
+        # How long a look at a pool takes.
+        self.look_seconds = 0.1
         # How many were chosen before others.
         self.turns = 0
         self.all_looked_at = True
@@ -179,7 +181,7 @@ class World:
             self.show()
 
     async def _look_at_pool(self, key: Key) -> None:
-        self.seconds += 0.1
+        self.seconds += self.look_seconds
         had = {entry["uid"] for entry in self.status.get("admitted", [])}
         waited = [job for job in self.watch.jobs if observe.waits(job) and job["metadata"]["uid"] not in had]
         delay = await self.pools.look(key)

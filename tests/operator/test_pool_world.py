@@ -208,6 +208,23 @@ async def test_a_run_that_was_let_go_keeps_its_room_though_no_watch_shows_it() -
     assert [entry["run"] for entry in world.status["admitted"]] == [first]
 
 
+async def test_a_large_pool_in_which_runs_end_all_the_time_is_written_five_times_a_second_at_most() -> None:
+    world = World(200, {"a": 1})
+    for _ in range(250):
+        world.comes("a")
+    await world.settle()
+    chosen, world.look_seconds = random.Random(0), 0.01
+    began, writes = world.seconds, len(world.cluster.written("write_status"))
+    for job in world.running()[:50]:
+        world.ends(job["metadata"]["name"])
+        world.show()
+        while world.looks or world.pool_looks:
+            await world.one_look(chosen)
+    await world.settle(chosen)
+    assert len(world.running()) == 200
+    assert len(world.cluster.written("write_status")) - writes <= 5 * (world.seconds - began) + 1
+
+
 @pytest.mark.parametrize(
     "pool", [pytest.param(None, id="of-no-pool"), pytest.param({"name": "nightly"}, id="of-a-pool")]
 )
