@@ -62,6 +62,7 @@ class Process:
             self._client,
             namespace=settings.merp_watch_namespace or None,
             changed=self._changed,
+            hurry=self._hurry,
             vanished=self._job_vanished,
             pool_changed=lambda namespace, name: self._pools.changed(namespace, name),
         )
@@ -236,6 +237,10 @@ class Process:
 
     def _changed(self, namespace: str, name: str) -> None:
         self._queue.add((namespace, name))
+        self._pools.job_changed(namespace, name)
+
+    def _hurry(self, namespace: str, name: str) -> None:
+        self._queue.add((namespace, name), first=True)
         self._pools.job_changed(namespace, name)
 
     def _job_vanished(self, job: dict[str, object], pods: list[dict[str, object]]) -> None:

@@ -13,7 +13,7 @@ from merp_kube.client import PAGE_SIZE, ApiError, Client, Unreachable
 from merp_kube.paths import Resource
 from merp_kube.reflector import Reflector
 from merp_operator import attempt
-from merp_operator.observe import Json, owner_name
+from merp_operator.observe import Json, condition, owner_name
 
 Key = tuple[str, str]
 
@@ -49,10 +49,12 @@ class Own:
         return [item for (space, _), item in self._objects.items() if space == namespace]
 
     def put(self, item: Json) -> None:
-        """An object as it is now; an older version than the one known is ignored, and what is gone stays gone."""
+        """An object as it is now; what is not newer than the one known is no news, and what is gone stays gone."""
         key = _key(item)
         known = self._objects.get(key)
-        if (known is not None and _older(item, known)) or any(item["metadata"]["uid"] in gone for gone in self._gone):
+        if known is not None and not _newer(item, known):
+            return
+        if any(item["metadata"]["uid"] in gone for gone in self._gone):
             return
         self._objects[key] = item
         self._changed(item)
@@ -82,8 +84,9 @@ class Own:
 class Watch:
     """The whole picture, and who is told of its changes.
 
-    `changed(namespace, name)` names the ScheduledJob that something happened to; `vanished(job, pods)` tells of a Job
-    that is gone, with the pods it had; `pool_changed(namespace, name)` names a JobPool.
+    `changed(namespace, name)` names the ScheduledJob that something happened to, and `hurry`, where it is given, one of
+    which what happened may let runs go on; `vanished(job, pods)` tells of a Job that is gone, with the pods it had;
+    `pool_changed(namespace, name)` names a JobPool.
     """
 
     def __init__(
@@ -94,10 +97,12 @@ class Watch:
         changed: Callable[[str, str], None],
         vanished: Callable[[Json, list[Json]], None],
         pool_changed: Callable[[str, str], None],
+        hurry: Callable[[str, str], None] | None = None,
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._changed = changed
+        self._hurry = hurry or changed
         self._vanished = vanished
         self._pool_changed = pool_changed
         self.scheduled_jobs = Own(paths.SCHEDULED_JOB, self._scheduled_job_changed)
@@ -237,6 +242,13 @@ class Watch:
             self._changed(key[0], dependent)
         self._changed(*key)
 
+    def _tell_of_end(self, key: Key) -> None:
+        """A run of a job has ended: what waits for that, there or in the job itself, waits for nothing else."""
+        for dependent in self._dependents.get(key, ()):
+            self._hurry(key[0], dependent)
+        waits = any(job["spec"].get("suspend") for job in self._jobs_of.get(key, {}).values())
+        (self._hurry if waits else self._changed)(*key)
+
     def _join(self, key: Key, wanted: Json) -> None:
         """A job takes room of that pool, and of no other."""
         namespace, name = key
@@ -305,7 +317,10 @@ class Watch:
         if after is None:
             self._vanished(item, self.pods_of(item))
             self._pods_of.pop(_key(item), None)
-        self._tell(key)
+        if _ended(before, after):
+            self._tell_of_end(key)
+        else:
+            self._tell(key)
 
     def _pod_changed(self, before: Json | None, after: Json | None) -> None:
         item = after or before
@@ -336,12 +351,21 @@ def _key(item: Json) -> Key:
     return item["metadata"].get("namespace", ""), item["metadata"]["name"]
 
 
-def _older(item: Json, known: Json) -> bool:
-    """Whether `item` is an earlier version of the same object. Versions of one kind are numbers that grow."""
+def _newer(item: Json, known: Json) -> bool:
+    """Whether `item` is a later version of an object, or another one. Versions of one kind are numbers that grow."""
     mine, theirs = item["metadata"], known["metadata"]
     if mine["uid"] != theirs["uid"]:
-        return False
-    return int(mine["resourceVersion"]) < int(theirs["resourceVersion"])
+        return True
+    return int(mine["resourceVersion"]) > int(theirs["resourceVersion"])
+
+
+def _ended(before: Json | None, after: Json | None) -> bool:
+    """Whether a Job has ended by this change."""
+    return after is not None and _finished(after) and (before is None or not _finished(before))
+
+
+def _finished(job: Json) -> bool:
+    return condition(job, "Complete") is not None or condition(job, "Failed") is not None
 
 
 def _controller(item: Json) -> str | None:

@@ -17,12 +17,14 @@ _MAX_DOUBLINGS: Final = 8
 
 
 class WorkQueue(Generic[Key]):
-    """Keys to work on, oldest first."""
+    """Keys to work on, oldest first; those that are to come first before all others."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` is monotonic, in seconds; the running loop's `time`."""
         self._clock = clock
         self._ready: dict[Key, None] = {}
+        # Those that come first as soon as they are ready.
+        self._first: dict[Key, None] = {}
         # Worked on right now, and whether it was asked for again meanwhile.
         self._working: dict[Key, bool] = {}
         self._failures: dict[Key, int] = {}
@@ -33,8 +35,10 @@ class WorkQueue(Generic[Key]):
     def __len__(self) -> int:
         return len(self._ready)
 
-    def add(self, key: Key) -> None:
-        """Look at `key` as soon as a worker is free."""
+    def add(self, key: Key, *, first: bool = False) -> None:
+        """Look at `key` as soon as a worker is free; with `first` before all that wait for one."""
+        if first:
+            self._first.setdefault(key)
         if key in self._working:
             self._working[key] = True
             return
@@ -59,8 +63,10 @@ class WorkQueue(Generic[Key]):
         while not self._ready:
             self._wakeup.clear()
             await self._wakeup.wait()
-        key = next(iter(self._ready))
+        # What is being worked on may be to come first again; there are no more of those than workers.
+        key = next((key for key in self._first if key in self._ready), None) or next(iter(self._ready))
         del self._ready[key]
+        self._first.pop(key, None)
         self._working[key] = False
         return key
 

@@ -1,12 +1,13 @@
-"""The caches of our own kinds, where a list and what kopf tells meanwhile do not come in the order of what happened."""
+"""The caches of our own kinds, where a list and what kopf tells meanwhile do not come in the order of what happened, and
+who is told of what changes."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from cluster_objects import job_pool
+from cluster_objects import complete, failed, job, job_pool, scheduled_job
 
 from merp_kube.client import Client, server_only
 from merp_operator.watch import Watch
@@ -91,3 +92,83 @@ async def test_an_answer_that_comes_after_the_deletion_brings_nothing_back(liste
     for _ in range(2):
         await watch.resync()
     assert watch.job_pools._gone == (set(), set())
+
+
+class Told:
+    """A picture of the cluster, and who was told of its changes: `j`, or `j at once`."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.watch = Watch(
+            cast(Client, None),
+            namespace=None,
+            changed=lambda _, name: self.names.append(name),
+            hurry=lambda _, name: self.names.append(f"{name} at once"),
+            vanished=lambda *_: None,
+            pool_changed=lambda *_: None,
+        )
+
+    def of(self, change: Callable[[], None]) -> list[str]:
+        """Who is told of that."""
+        self.names.clear()
+        change()
+        return self.names
+
+    def of_job(self, body: Json) -> list[str]:
+        """Who is told of a Job as it is now."""
+        metadata = body["metadata"]
+        return self.of(lambda: self.watch.jobs._replace((metadata["namespace"], metadata["name"]), body))
+
+
+@pytest.fixture
+def told() -> Told:
+    """j, and waits-for-j, which depends on it."""
+    found = Told()
+    found.watch.scheduled_jobs.put(scheduled_job())
+    found.watch.scheduled_jobs.put(scheduled_job("waits-for-j", dependsOn=[{"name": "j"}]))
+    return found
+
+
+def at(version: int, body: Json) -> Json:
+    return body | {"metadata": body["metadata"] | {"resourceVersion": str(version)}}
+
+
+@pytest.mark.parametrize(
+    ("version", "uid", "expected"),
+    [
+        pytest.param(11, "u", ["waits-for-j", "j"], id="newer"),
+        pytest.param(10, "u", [], id="does-nothing-the-operators-own-write-comes-back"),
+        pytest.param(9, "u", [], id="does-nothing-older"),
+        pytest.param(9, "another", ["waits-for-j", "j"], id="made-anew"),
+    ],
+)
+def test_only_what_is_new_is_told(told: Told, version: int, uid: str, expected: list[str]) -> None:
+    known = scheduled_job()
+    known["metadata"]["uid"] = "u"
+    told.watch.scheduled_jobs.put(at(10, known))
+    item = at(version, known)
+    item["metadata"]["uid"] = uid
+    assert told.of(lambda: told.watch.scheduled_jobs.put(item)) == expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param({"active": 1}, ["waits-for-j", "j"], id="does-nothing-it-goes-on"),
+        pytest.param(complete(), ["waits-for-j at once", "j"], id="it-succeeded"),
+        pytest.param(failed("BackoffLimitExceeded"), ["waits-for-j at once", "j"], id="it-failed"),
+    ],
+)
+def test_whoever_waits_for_a_run_is_looked_at_at_once_when_it_ends(
+    told: Told, status: Json, expected: list[str]
+) -> None:
+    told.of_job(job())
+    assert told.of_job(at(21, job(status=status))) == expected
+    # That it has ended is news once.
+    assert told.of_job(at(22, job(status=status))) == ["waits-for-j", "j"]
+
+
+def test_a_job_with_a_run_that_waits_is_looked_at_at_once_when_another_ends(told: Told) -> None:
+    told.of_job(job("j-r-1", uid="job-2", spec={"suspend": True}))
+    told.of_job(job())
+    assert told.of_job(at(21, job(status=complete()))) == ["waits-for-j at once", "j at once"]

@@ -28,6 +28,32 @@ async def test_what_is_asked_for_while_it_is_worked_on_comes_again_but_not_to_a_
     assert len(keys) == 0
 
 
+async def test_what_is_to_come_first_comes_before_all_that_wait() -> None:
+    keys = queue()
+    for key in ("a", "b", "c"):
+        keys.add(key)
+    keys.add("c", first=True)
+    keys.add("d", first=True)
+    keys.add("c")
+    assert [await keys.get() for _ in range(4)] == ["c", "d", "a", "b"]
+
+
+async def test_what_is_to_come_first_while_it_is_worked_on_does_so_when_that_is_done() -> None:
+    keys = queue()
+    keys.add("a", first=True)
+    assert await keys.get() == "a"
+    keys.add("b")
+    keys.add("a", first=True)
+    keys.add("c")
+    assert await keys.get() == "b"
+    keys.done("a")
+    assert [await keys.get(), await keys.get()] == ["a", "c"]
+    keys.done("a")
+    for key in ("d", "a"):
+        keys.add(key)
+    assert await keys.get() == "d"
+
+
 async def test_a_failure_comes_back_later_and_later() -> None:
     keys = queue()
     delays = []
