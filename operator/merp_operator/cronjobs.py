@@ -40,6 +40,10 @@ class CronJobs:
         self._applied.pop(uid, None)
         self._tried.pop(uid, None)
 
+    def may_be_unseen(self, body: Json) -> bool:
+        """Whether a ScheduledJob may have a CronJob that the watch does not show: somebody else's, or one made here."""
+        return "schedule" in (body.get("spec") or {}) or body["metadata"]["uid"] in self._applied
+
     async def apply(
         self, observed: Observed, defaults: Defaults, now: datetime
     ) -> tuple[Observed, Problem | None, ApiError | None]:

@@ -166,7 +166,7 @@ class Reconciler:
 
     async def _observe(self, key: Key, body: Json) -> Observed:
         cron_job = self._watch.cron_jobs.get(*key)
-        if cron_job is None:
+        if cron_job is None and self._cron_jobs.may_be_unseen(body):
             # The cache holds only what carries our label, and may lag behind our own write.
             cron_job = await self._cluster.cron_job(*key)
         return self._pictures.of(key, body, cron_job, self._watch.jobs_of(*key))

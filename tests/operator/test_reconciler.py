@@ -30,6 +30,27 @@ async def test_a_second_look_reads_and_writes_nothing(ended: str | None) -> None
     assert (world.cluster.reads, world.cluster.writes) == ([], [])
 
 
+async def test_a_second_look_at_a_job_without_a_schedule_reads_and_writes_nothing() -> None:
+    world = World("11:57:40", created="11:57:30", schedule=None)
+    await world.settle()
+    world.cluster.reads.clear()
+    world.cluster.writes.clear()
+    await world.look()
+    assert (world.cluster.reads, world.cluster.writes) == ([], [])
+
+
+async def test_a_schedule_that_is_taken_away_takes_the_cron_job_with_it_before_a_watch_has_shown_it() -> None:
+    world = World("11:57:40", created="11:57:30", schedule=MINUTELY)
+    await world.look()
+    body = world.cluster.scheduled_jobs[KEY]
+    del body["spec"]["schedule"]
+    world.edit(description="by hand")
+    assert world.watch.cron_jobs.get(*KEY) is None
+    await world.look()
+    await world.look()
+    assert world.cluster.cron_jobs == {}
+
+
 async def test_a_new_process_writes_nothing_where_nothing_is_left_to_do() -> None:
     world = await minutely()
     await world.run_natively("11:58", "11:58:05")
