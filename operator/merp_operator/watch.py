@@ -13,7 +13,7 @@ from merp_kube.client import PAGE_SIZE, ApiError, Client, Unreachable
 from merp_kube.paths import Resource
 from merp_kube.reflector import Reflector
 from merp_operator import attempt
-from merp_operator.observe import Json, condition, owner_name
+from merp_operator.observe import Json, is_finished, owner_name
 
 Key = tuple[str, str]
 
@@ -361,11 +361,7 @@ def _newer(item: Json, known: Json) -> bool:
 
 def _ended(before: Json | None, after: Json | None) -> bool:
     """Whether a Job has ended by this change."""
-    return after is not None and _finished(after) and (before is None or not _finished(before))
-
-
-def _finished(job: Json) -> bool:
-    return condition(job, "Complete") is not None or condition(job, "Failed") is not None
+    return after is not None and is_finished(after) and (before is None or not is_finished(before))
 
 
 def _controller(item: Json) -> str | None:
