@@ -165,6 +165,29 @@ def test_a_run_says_for_what_room_it_waits_and_a_larger_pool_lets_it_go(
     assert status(kube)["used"] == 2
 
 
+def test_a_run_that_is_suspended_by_hand_is_left_alone_and_gives_its_room_back(
+    kube: Kube, operator: OperatorProcess, task_image: str
+) -> None:
+    kube.apply(pool(1), pooled(task_image, "j", task={"func": "sleep_for", "args": [300]}))
+    due = datetime(2026, 1, 1, tzinfo=UTC)
+    kube.apply(ask("j", "first", due))
+    first = kube.until("the first runs", lambda: next(iter(_running(kube)), None), 60)
+    kube.apply(ask("j", "second", due + timedelta(hours=1)))
+    kube.until("the second waits", lambda: status(kube).get("waitingCount") == 1)
+    kube.kubectl("patch", "job", first, "-p", '{"spec":{"suspend":true}}')
+    second = kube.until("the second runs", lambda: next(iter(_running(kube) - {first}), None), 60)
+    kube.until("the status says so", lambda: "suspended by hand" in str(kube.get("scheduledjobs", "j")))
+    assert _running(kube) == {second}
+    kube.kubectl("patch", "job", first, "-p", '{"spec":{"suspend":false}}')
+    kube.until("both run", lambda: _running(kube) == {first, second}, 60)
+    kube.until("both have room", lambda: status(kube).get("used") == 2)
+
+
+def _running(kube: Kube) -> set[str]:
+    """The Jobs that have a pod."""
+    return {job["metadata"]["name"] for job in kube.list("jobs") if (job.get("status") or {}).get("active")}
+
+
 def test_what_can_have_no_room_is_told_and_heals(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
     kube.apply(pooled(task_image, "j", slots=3), ask("j", "once", datetime(2026, 1, 1, tzinfo=UTC)))
 
