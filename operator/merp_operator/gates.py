@@ -209,12 +209,10 @@ def _openers(answers: Iterable[gate.Answer]) -> tuple[Opened, ...]:
 
 def _at_gate(observed: Observed, jobs: Mapping[str, Run], turns: overlap.Decision) -> list[gate.Waiting]:
     """The runs that overlap lets go on, as the gate sees them."""
-    reruns = {
-        name: request.spec.run
-        for request in observed.requests
-        if request.spec and request.spec.run
-        for name, _ in requests.made_by(observed, request)
-    }
+    earlier = {request.name: request.spec.run for request in observed.requests if request.spec and request.spec.run}
+    asked = (request for request in observed.requests if request.name in earlier)
+    made_by = requests.made_by_each(observed, asked)
+    reruns = {name: earlier[request] for request, made in made_by.items() for name, _ in made}
     # These end in this very look, or in the next one if the operator is killed: their tasks must not begin.
     cancelled = requests.cancelled(observed)
     return [

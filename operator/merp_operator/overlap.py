@@ -82,12 +82,12 @@ class Decision:
 def read(observed: Observed) -> tuple[Unit, ...]:
     """The runs of a job, finished ones too, as overlap sees them."""
     # The annotation stays with the run when its JobRun is deleted.
-    allowed = {
-        name
+    asked = (
+        request
         for request in observed.requests
         if request.spec is not None and request.spec.concurrency_policy is ConcurrencyPolicy.ALLOW
-        for name, _ in requests.made_by(observed, request)
-    }
+    )
+    allowed = {name for made in requests.made_by_each(observed, asked).values() for name, _ in made}
     return tuple(_unit(run, run.name in allowed) for run in observed.runs)
 
 

@@ -1,7 +1,8 @@
 """What becomes of the JobRuns that ask for one run: a Job each, or a refusal with its reason. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +16,7 @@ from merp_crds.reasons import Reason, Trigger, Verdict
 from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec, Task
 from merp_operator import cancel, desired
 from merp_operator.desired import Defaults
-from merp_operator.observe import Json, Observed, Request
+from merp_operator.observe import Json, Observed, Request, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,23 +135,31 @@ def identity(observed: Observed, request: Request) -> Identity | None:
 
 def made_by(observed: Observed, request: Request) -> list[tuple[str, datetime]]:
     """The runs of a request that are there: name and due time, oldest first."""
-    label = job_run_label(request)
-    return [
-        (run.name, run.due_time)
-        for run in observed.runs
-        if (run.job["metadata"].get("labels") or {}).get(names.LABEL_JOB_RUN) == label
-        # Another JobRun may have had that name before.
-        and run.name in (_named(observed, request, run.due_time), _named(observed, request, None))
-    ]
+    return made_by_each(observed, [request])[request.name]
+
+
+def made_by_each(observed: Observed, wanted: Iterable[Request]) -> dict[str, list[tuple[str, datetime]]]:
+    """The same of several requests, by their names: thousands of requests may have thousands of runs."""
+    labelled: defaultdict[str, list[Run]] = defaultdict(list)
+    for run in observed.runs:
+        labelled[(run.job["metadata"].get("labels") or {}).get(names.LABEL_JOB_RUN, "")].append(run)
+    return {
+        request.name: [
+            (run.name, run.due_time)
+            for run in labelled.get(job_run_label(request), ())
+            # Another JobRun may have had that name before.
+            if run.name in (_named(observed, request, run.due_time), _named(observed, request, None))
+        ]
+        for request in wanted
+    }
 
 
 def cancelled(observed: Observed) -> frozenset[str]:
     """The runs that are there and that somebody wants cancelled, by their own names or by those of their JobRuns."""
     asked = cancel.asked(observed)
-    by_request = [
-        name for request in observed.requests if request.name in asked for name, _ in made_by(observed, request)
-    ]
-    return frozenset([*(run.name for run in observed.runs if run.name in asked), *by_request])
+    by_request = made_by_each(observed, (request for request in observed.requests if request.name in asked))
+    named = (run.name for run in observed.runs if run.name in asked)
+    return frozenset([*named, *(name for made in by_request.values() for name, _ in made)])
 
 
 def job_run_label(request: Request) -> str:

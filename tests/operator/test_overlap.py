@@ -1,6 +1,8 @@
 """Which runs of a job go on, wait their turn or end for another: a table of runs and policies."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from merp_crds.common import rfc3339
 from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec
 from merp_operator import observe, overlap
 from merp_operator.gated import is_gated
+from merp_operator.observe import Run
 from merp_operator.overlap import Unit
 
 
@@ -281,3 +284,31 @@ def test_what_overlap_sees_of_a_run(
     (found,) = overlap.read(observe.observe(scheduled_job(), None, [(body, [])], requests))
     shown = {key: bool(getattr(found, key)) for key in ("released", "ended", "ending", "allowed", "passed")}
     assert {key: value for key, value in shown.items() if value} == expected
+
+
+class Counted(tuple[Run, ...]):
+    """Runs that count how often somebody goes over all of them."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[Run]:
+        Counted.passes += 1
+        return super().__iter__()
+
+
+def test_many_requests_do_not_make_a_look_at_many_runs_slower_than_both_together() -> None:
+    """Three thousand of each would take seconds, in every look."""
+    asked = [job_run(f"once-{number}", concurrencyPolicy="Allow") for number in range(50)]
+    jobs = [
+        job(
+            names.run_name_for_request("j", request["metadata"]["uid"], None),
+            uid=request["metadata"]["name"],
+            annotations=DUE,
+            labels={names.LABEL_JOB_RUN: request["metadata"]["name"]},
+        )
+        for request in asked
+    ]
+    observed = observe.observe(scheduled_job(), None, [(body, []) for body in jobs], asked)
+    found = overlap.read(replace(observed, runs=Counted(observed.runs)))
+    assert all(unit.allowed for unit in found)
+    assert Counted.passes <= 2
