@@ -122,6 +122,10 @@ def _successes(connection: Connection, job_id: str, records: Iterable[Ended]) ->
 
 
 def _write(connection: Connection, made: dict[Mark, DayNumbers | None], now: datetime) -> int:
+    # The jobs first, as whoever records does: numbers point at them, and the other way round the two would deadlock.
+    owners = select(_JOBS.c.id, _JOBS.c.namespace).where(_JOBS.c.id.in_(sorted({each.job_id for each in made})))
+    locked = connection.execute(owners.order_by(_JOBS.c.id).with_for_update(read=True))
+    namespaces = {row.id: row.namespace for row in locked}
     marked = or_(*(_is_mark(each.job_id, each.day) for each in made))
     query = select(_STALE.c.job_id, _STALE.c.day, _STALE.c.token).where(marked).order_by(_STALE.c.job_id, _STALE.c.day)
     tokens = {(row.job_id, row.day): row.token for row in connection.execute(query.with_for_update())}
@@ -129,20 +133,22 @@ def _write(connection: Connection, made: dict[Mark, DayNumbers | None], now: dat
     if settled:
         connection.execute(delete(_STALE).where(or_(*(_is_mark(each.job_id, each.day) for each in settled))))
     # Of a day without a mark somebody else was faster, perhaps with newer records.
-    _write_numbers(
-        connection, {(each.job_id, each.day): made[each] for each in made if (each.job_id, each.day) in tokens}, now
-    )
+    days = {(each.job_id, each.day): made[each] for each in made if (each.job_id, each.day) in tokens}
+    _write_numbers(connection, days, namespaces, now)
     return len(settled)
 
 
-def _write_numbers(connection: Connection, days: dict[tuple[str, date], DayNumbers | None], now: datetime) -> None:
+def _write_numbers(
+    connection: Connection,
+    days: dict[tuple[str, date], DayNumbers | None],
+    namespaces: dict[str, str],
+    now: datetime,
+) -> None:
     if not days:
         return
     those = or_(*(and_(_ROLLUPS.c.day == day, _ROLLUPS.c.job_id == job_id) for job_id, day in days))
     query = select(_ROLLUPS.c.job_id, _ROLLUPS.c.day).where(those)
     present = {(row.job_id, row.day) for row in connection.execute(query.with_for_update())}
-    owners = select(_JOBS.c.id, _JOBS.c.namespace).where(_JOBS.c.id.in_(sorted({job_id for job_id, _ in days})))
-    namespaces = {row.id: row.namespace for row in connection.execute(owners)}
     added = []
     for (job_id, day), numbers in days.items():
         this = and_(_ROLLUPS.c.day == day, _ROLLUPS.c.job_id == job_id)

@@ -306,6 +306,36 @@ def test_writers_and_two_who_roll_up_at_once(engine, url, make_job, make_run) ->
     assert sum(row["success"] + row["failed"] for row in stored(engine).values()) == 2 * 10 * 6
 
 
+@pytest.mark.mariadb
+@pytest.mark.parametrize("backend", ["mariadb"], indirect=True)
+def test_who_records_and_who_rolls_up_lock_in_one_order(engine, url, make_job, make_run, poll, mariadb) -> None:
+    """With the locks in another order each would wait for the other: the job's row, and the mark of its day."""
+    record(engine, [make_job()], [make_run(run_name="a", status=Verdict.SUCCESS)], now=NOW)
+    errors, rolled, other = [], [], create_engine(url)
+    waits = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
+
+    @event.listens_for(other, "handle_error")
+    @event.listens_for(engine, "handle_error")
+    def note(context) -> None:
+        errors.append(context.original_exception.args[0])
+
+    with ThreadPoolExecutor() as threads:
+
+        @event.listens_for(engine, "after_cursor_execute")
+        def roll_up_meanwhile(connection, cursor, statement, parameters, context, executemany) -> None:
+            # The job's row is locked by its update, and nothing is marked yet.
+            if statement.startswith("UPDATE jobs") and not rolled:
+                rolled.append(threads.submit(refresh, other))
+                poll(lambda: mariadb.sql(waits) == ((1,),))
+
+        record(engine, [make_job(description="new")], [make_run(run_name="b", status=Verdict.SUCCESS)], now=NOW)
+        rolled[0].result(30)
+    assert errors == []
+    other.dispose()
+    refresh(engine)
+    assert_right(engine)
+
+
 def test_everything_can_be_made_anew_as_documented(engine, make_job, make_run) -> None:
     page = (Path(__file__).parents[2] / "docs" / "records.md").read_text()
     (statement,) = re.findall(r"INSERT INTO stale_rollups.*?;", page, re.DOTALL)
