@@ -1,15 +1,17 @@
-"""How long pages of a long history take on MariaDB, and how long recording waits for a purge. Both have a limit.
+"""How long pages of a long history take, and how long recording waits for a purge. Both have a limit.
 
-    bench_records.py [RECORDS]      1,000,000 if not given; it takes about ten minutes
+    bench_records.py [RECORDS] [sqlite]      1,000,000 if not given, in a quarter of an hour
 
-Needs a MariaDB server of the machine, which it starts for itself.
+On a MariaDB server of the machine, which it starts for itself, or on a file of SQLite.
 """
 
 import asyncio
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "objects"))
 from mariadb_server import running
 from purge_beside_writing import purge_beside_writing
 from recorded_history import NAMESPACES, History
-from sqlalchemy import Connection, Engine
+from sqlalchemy import URL, Connection, Engine
 
 from merp_records import queries, rollups
-from merp_records.engine import create_engine
+from merp_records.engine import create_engine, database_url
 from merp_records.migrations import upgrade
 
 DAYS = 100
@@ -38,7 +40,7 @@ def pages(history: History) -> dict[str, Callable[[Connection], object]]:
     middle = queries.encode_cursor(history.end - DAYS / 2 * DAY, "f")
 
     def page(**filters: object) -> Callable[[Connection], object]:
-        return lambda connection: queries.history(connection, **{"namespaces": None} | filters)  # type: ignore[arg-type]  # a table of filters
+        return lambda connection: queries.history(connection, **{"namespaces": None} | filters)
 
     month = {"first": today - 29 * DAY, "last": today}
     return {
@@ -79,6 +81,17 @@ def milliseconds(engine: Engine, work: Callable[[Connection], object]) -> float:
     return statistics.median(times)
 
 
+@contextmanager
+def empty_database(kind: str) -> Iterator[URL]:
+    """The address of one."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory() as folder:
+            yield database_url(sqlite_path=Path(folder) / "records.db")
+    else:
+        with running("--innodb-buffer-pool-size=512M") as server:
+            yield server.new_url()
+
+
 def fill(engine: Engine, history: History) -> None:
     """The history, and its roll-ups."""
     began = time.monotonic()
@@ -96,11 +109,12 @@ def fill(engine: Engine, history: History) -> None:
 
 def main() -> int:
     """A line a page, and one for the purge. Returns 1 where a limit is passed."""
-    records = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    kind = "sqlite" if "sqlite" in sys.argv else "mariadb"
+    records = next((int(word) for word in sys.argv[1:] if word.isdigit()), 1_000_000)
     history = History(records, jobs=500, days=DAYS, end=datetime.now(UTC), record_days=DAYS // 2)
     kept = True
-    with running("--innodb-buffer-pool-size=512M") as server:
-        engine = create_engine(server.new_url())
+    with empty_database(kind) as url:
+        engine = create_engine(url)
         fill(engine, history)
         print(f"pages, milliseconds (at most {PAGE_MILLISECONDS})")
         for name, work in pages(history).items():
