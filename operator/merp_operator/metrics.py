@@ -16,5 +16,6 @@ STARTS_TOTAL: Final = Counter(
 RECORDS_PENDING: Final = Gauge("merp_records_pending", "Execution records that the database does not have yet.")
 DATABASE_UP: Final = Gauge("merp_database_up", "1 if the last write to the database worked, else 0.")
 LEADER: Final = Gauge("merp_leader", "1 if this process leads, 0 if it stands by.")
+POOL_SLOTS: Final = Gauge("merp_pool_slots", "Slots that there are, by JobPool.", ["namespace", "pool"])
 POOL_USED: Final = Gauge("merp_pool_slots_used", "Slots that runs take, by JobPool.", ["namespace", "pool"])
 POOL_WAITING: Final = Gauge("merp_pool_runs_waiting", "Runs that wait for room, by JobPool.", ["namespace", "pool"])

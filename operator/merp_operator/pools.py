@@ -199,8 +199,8 @@ class Pools:
         spec = None if body is None or body["metadata"].get("deletionTimestamp") else pool.read_spec(body)
         if body is None or spec is None:
             if self._turns.pop(key, None) is not None:
-                metrics.POOL_USED.remove(*key)
-                metrics.POOL_WAITING.remove(*key)
+                for gauge in (metrics.POOL_SLOTS, metrics.POOL_USED, metrics.POOL_WAITING):
+                    gauge.remove(*key)
             return None
         turns = self._turns[key]
         wait = self._wait_for_looks(key, turns)
@@ -329,6 +329,7 @@ class Pools:
                 self._watch.job_pools.put(item)
             elif urgent:
                 return wait
+        metrics.POOL_SLOTS.labels(*key).set(body["spec"]["slots"])
         metrics.POOL_USED.labels(*key).set(decision.used)
         metrics.POOL_WAITING.labels(*key).set(len(decision.waiting))
         self._tell(key, decision, turns)

@@ -11,6 +11,7 @@ import pytest
 from cluster_objects import job_pool
 from played_cluster import Json, Killed
 from played_pool import DEFAULTS, POOL, World
+from prometheus_client import REGISTRY
 
 from merp_crds import names
 from merp_crds.scheduledjob import Priority
@@ -286,3 +287,20 @@ async def test_room_that_was_given_by_a_write_whose_answer_was_lost_is_taken(mon
     monkeypatch.undo()
     await world.settle()
     assert [job["metadata"]["name"] for job in world.running()] == [run]
+
+
+async def test_a_pool_tells_its_room_as_metrics_until_it_is_gone() -> None:
+    world = World(2, {"a": 1})
+    for _ in range(5):
+        world.comes("a")
+    await world.settle()
+
+    def told() -> list[float | None]:
+        labels = dict(zip(("namespace", "pool"), POOL, strict=True))
+        gauges = ("merp_pool_slots", "merp_pool_slots_used", "merp_pool_runs_waiting")
+        return [REGISTRY.get_sample_value(gauge, labels) for gauge in gauges]
+
+    assert told() == [2, 2, 3]
+    world.watch.job_pools.remove(world.cluster.job_pools.pop(POOL))
+    await world.settle()
+    assert told() == [None, None, None]
