@@ -12,6 +12,10 @@ LABEL_LENGTH: Final = 63
 MAX_SUBDOMAIN: Final = 253
 
 _DURATION: Final = re.compile(r"(\d{1,6})([dhms])", re.ASCII)
+# What is longer means for ever: no calendar that computers know is long enough to subtract it.
+_LONGEST: Final = timedelta(days=36_500)
+# What lies a little before or after a due time must still be a time, in every zone.
+_YEARS: Final = range(2, 9999)
 _SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
@@ -41,15 +45,25 @@ def parse_rfc3339(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone: write it as 2026-12-01T00:00:00Z")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} is before or after all time") from None
+
+
+def check_due_time(moment: datetime) -> datetime:
+    """A moment that something may be due at, as it is. Raises ValueError where nobody can count with it."""
+    if moment.year not in _YEARS or moment.astimezone(UTC).year not in _YEARS:
+        raise ValueError(f"{moment} cannot be counted with: write a year from 1970 to 9900")
+    return moment
 
 
 def parse_duration(text: str) -> timedelta:
-    """`1d12h`, `90m` or `45s` as a timedelta. Raises ValueError with the spelling that works."""
+    """`1d12h`, `90m` or `45s` as a timedelta, at most 100 years. Raises ValueError with the spelling that works."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is not a duration: write it as 24h, 90m, 45s or 1d12h")
-    return timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in parts))
+    return min(timedelta(seconds=sum(int(number) * _SECONDS[unit] for number, unit in parts)), _LONGEST)
 
 
 def _check_duration(text: str) -> str:
@@ -58,6 +72,7 @@ def _check_duration(text: str) -> str:
 
 
 Time = Annotated[AwareDatetime, PlainSerializer(rfc3339, return_type=str)]
+DueTime = Annotated[Time, AfterValidator(check_due_time)]
 Duration = Annotated[str, Field(pattern=r"^([0-9]{1,6}[dhms]){1,4}$", max_length=28), AfterValidator(_check_duration)]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=LABEL_LENGTH)]
 # What Kubernetes itself validates, when the operator renders it with a strict dry run.

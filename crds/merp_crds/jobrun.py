@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from merp_crds.common import LABEL_LENGTH, AnyJson, Condition, Model, ObjectName, Time
+from merp_crds.common import LABEL_LENGTH, AnyJson, Condition, DueTime, Model, ObjectName, Time
 from merp_crds.reasons import Reason, RunState, Verdict
 from merp_crds.scheduledjob import ConcurrencyPolicy, rule, rules
 
@@ -29,8 +29,8 @@ class BackfillOnly(StrEnum):
 class Backfill(Model):
     """Runs for the due times of a past range."""
 
-    start: Annotated[Time, Field(description="Due times after this, RFC 3339.")]
-    end: Annotated[Time, Field(description="Due times up to this and including it, RFC 3339.")]
+    start: Annotated[DueTime, Field(description="Due times after this, RFC 3339.")]
+    end: Annotated[DueTime, Field(description="Due times up to this and including it, RFC 3339.")]
     only: Annotated[
         BackfillOnly,
         Field(default=BackfillOnly.MISSING, description="Missing (the default): those without a success; or All."),
@@ -69,7 +69,7 @@ class JobRunSpec(Model):
         ),
     ]
     due_time: Annotated[
-        Time | None,
+        DueTime | None,
         Field(
             default=None,
             description="The moment that the run stands for, RFC 3339; also one to come, and it runs at once. "

@@ -97,7 +97,8 @@ def due_time_from_run_name(scheduled_job: str, run_name: str) -> datetime | None
     number = int(digits)
     # Minutes since 1970 stay under 100 million until the year 2160; seconds passed that in 1973.
     seconds = number * 60 if number < 100_000_000 else number
-    return datetime.fromtimestamp(seconds, UTC) if seconds < 253_402_300_800 else None
+    # That is the beginning of the year 9999; nothing may be due later.
+    return datetime.fromtimestamp(seconds, UTC) if seconds < 253_370_764_800 else None
 
 
 def _unix_seconds(moment: datetime) -> int:

@@ -99,7 +99,11 @@ def describe(schedule: Schedule | None) -> str:
     if schedule.interval_seconds is not None:
         return f"every {schedule.interval_seconds} s"
     assert schedule.at is not None, "the schema asks for one of three"
-    return f"at {rfc3339(schedule.at)}"
+    try:
+        return f"at {rfc3339(schedule.at)}"
+    except OverflowError:
+        # Before or after all time: what is wrong with it is said where it is checked.
+        return f"at {schedule.at}"
 
 
 def _schedule(spec: ScheduledJobSpec | Schedule | Mapping[str, Any]) -> Schedule | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from merp_crds.common import check_due_time
 from merp_crds.cron import Cron
 from merp_crds.onworkingdays import OnWorkingDays
 from merp_crds.scheduledjob import Dst, OnHoliday, Schedule
@@ -53,12 +54,17 @@ def check(schedule: Schedule, default_zone: str) -> None:
 
 
 def _check_bounds(schedule: Schedule) -> None:
-    for name, moment in (("startAt", schedule.start_at), ("endAt", schedule.end_at), ("at", schedule.at)):
+    for name, moment in (("startAt", schedule.start_at), ("endAt", schedule.end_at)):
         try:
             if moment is not None:
                 moment.astimezone(UTC)
         except OverflowError:
             raise ValueError(f"{name}: {moment} cannot be counted with: write a year from 1970 to 9900") from None
+    if schedule.at is not None:
+        try:
+            check_due_time(schedule.at)
+        except ValueError as error:
+            raise ValueError(f"at: {error}") from None
     if schedule.start_at and schedule.end_at and schedule.end_at < schedule.start_at:
         raise ValueError("endAt: is before startAt: no run would ever be due")
     if schedule.at is not None and schedule.calendar is None:

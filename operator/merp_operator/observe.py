@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 
 from merp_crds import names
-from merp_crds.common import Model, parse_rfc3339
+from merp_crds.common import Model, check_due_time, parse_rfc3339
 from merp_crds.jobrun import JobRunSpec
 from merp_crds.reasons import Trigger
 from merp_crds.schedule import Timetable
@@ -231,10 +231,17 @@ def _due_time(scheduled_job: str, job: Json) -> datetime:
     metadata = job["metadata"]
     annotations = metadata.get("annotations") or {}
     written = annotations.get(names.ANNOTATION_DUE_TIME) or annotations.get(names.ANNOTATION_CRONJOB_TIME)
-    if written and _BY_HAND not in annotations:
-        return parse_rfc3339(written)
+    told = _moment(written) if written and _BY_HAND not in annotations else None
     named = names.due_time_from_run_name(scheduled_job, metadata["name"])
-    return named or parse_rfc3339(metadata["creationTimestamp"])
+    return told or named or parse_rfc3339(metadata["creationTimestamp"])
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        return check_due_time(parse_rfc3339(text))
+    except ValueError:
+        # Whoever may patch Jobs can write anything there.
+        return None
 
 
 def trigger(job: Json) -> Trigger:

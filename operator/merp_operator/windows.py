@@ -78,7 +78,7 @@ def in_window(dependency: Dependency, due: datetime, own_due: datetime, zone: Zo
     """Whether an upstream's due time lies in the window of a run that is due at `own_due`."""
     window = window_of(dependency)
     if window.within is not None:
-        return due >= own_due - parse_duration(window.within)
+        return own_due - due <= parse_duration(window.within)
     if window.period is not None:
         return _period(window.period, due, zone) == _period(window.period, own_due, zone)
     return True
