@@ -67,9 +67,12 @@ class CuttingDatabase:
 
     async def _stop(self) -> None:
         self._listener.close()
-        for task in self._connections:
-            task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        while self._connections:
+            for task in self._connections:
+                task.cancel()
+            await asyncio.gather(*self._connections, return_exceptions=True)
+        # What was aborted is gone by the loop's next turn.
+        await asyncio.sleep(0)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -77,16 +80,16 @@ class CuttingDatabase:
         self._connections.add(task)
         try:
             await self._serve(reader, writer)
-        except (OSError, asyncio.IncompleteReadError):
-            # One of the two has hung up, as those do that are killed.
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # One of the two has hung up, as those do that are killed; or this proxy ends, and nobody else cancels.
             return
         finally:
+            writer.transport.abort()
             self._connections.discard(task)
-            writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answers, requests = await asyncio.open_connection("127.0.0.1", self._server)
-        link = _Link(writer)
+        link = _Link(writer, self.writes)
         back = asyncio.create_task(link.pump(answers))
         try:
             while True:
@@ -98,9 +101,10 @@ class CuttingDatabase:
                 elif await self._pass(write, header + payload, requests, link):
                     return
         finally:
+            # Before anything is waited for: the end of the proxy may come meanwhile.
+            requests.transport.abort()
             back.cancel()
             await asyncio.gather(back, return_exceptions=True)
-            requests.close()
 
     async def _pass(self, write: Write, packet: bytes, requests: asyncio.StreamWriter, link: "_Link") -> bool:
         """Let a write through, or cut the client off. Returns whether it was."""
@@ -108,10 +112,10 @@ class CuttingDatabase:
             moment = self.plan(write)
             if moment is not Moment.BEFORE:
                 link.held = moment is Moment.AFTER
+                link.expected = write
                 link.answered.clear()
                 requests.write(packet)
                 await link.answered.wait()
-                self.writes.append(write)
             if moment is None:
                 return False
             await asyncio.to_thread(self._anew)
@@ -120,19 +124,27 @@ class CuttingDatabase:
 
 
 class _Link:
-    """What the server says on one connection; while it is held the client does not hear it."""
+    """What the server says on one connection; while it is held the client does not hear it.
 
-    def __init__(self, client: asyncio.StreamWriter) -> None:
+    An expected write is among `writes` before the client hears that it is done.
+    """
+
+    def __init__(self, client: asyncio.StreamWriter, writes: list[Write]) -> None:
         self.held = False
+        self.expected: Write | None = None
         self.answered = asyncio.Event()
         self._client = client
+        self._writes = writes
 
     async def pump(self, answers: asyncio.StreamReader) -> None:
         while piece := await answers.read(_PIECE):
+            if self.expected is not None:
+                self._writes.append(self.expected)
+                self.expected = None
+            self.answered.set()
             if not self.held:
                 self._client.write(piece)
                 await self._client.drain()
-            self.answered.set()
         self._client.close()
 
 
