@@ -165,6 +165,8 @@ def test_who_stands_still_for_longer_than_the_lease_ends_and_writes_nothing_more
     leader = kube.until("one leads", pair.leader)
     change(kube, 1)
     done(kube, 1)
+    # The last that a look writes: what is on its way when it stands still reaches the server later.
+    kube.until("all is told", lambda: kube.list("events"))
     pair.operators[leader].freeze()
     other, _ = taken_over(pair, leader, 20)
     # Work that lies in the old one's connections when it wakes up.
