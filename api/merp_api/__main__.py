@@ -15,7 +15,6 @@ from merp_api.settings import Settings
 from merp_crds.catalogue import Catalogue
 from merp_kube import logs
 from merp_kube.client import Client, server_only
-from merp_records.engine import create_engine
 
 logger = logging.getLogger("merp_api")
 
@@ -59,7 +58,7 @@ def main() -> int:
 def build(settings: Settings) -> FastAPI:
     """The application that these settings describe. Raises ValueError that names the variable."""
     configuration = server_only(host=settings.api_server(), ca_file=settings.api_server_ca())
-    engine = create_engine(settings.url(), pool_size=5, max_overflow=5, read_only=True)
+    engine = settings.create_engine(pool_size=5, max_overflow=5, read_only=True)
     return create_app(settings, Cluster(Client(configuration)), engine, catalogue=_catalogue(settings))
 
 

@@ -32,7 +32,6 @@ from merp_operator.settings import OperatorSettings
 from merp_operator.starter import Starter
 from merp_operator.watch import Key, Watch
 from merp_operator.workqueue import WorkQueue
-from merp_records.engine import create_engine
 
 # Reconciles wait for the API server most of the time; two dozen keep one core busy.
 _WORKERS: Final = 24
@@ -57,7 +56,7 @@ class Process:
         self._elector = _elector(settings, configuration)
         self._client = leader.LeadersClient(configuration, self._elector.hold_or_end)
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
-        self._recorder = Recorder(create_engine(settings.url()), self._committed)
+        self._recorder = Recorder(settings.create_engine(), self._committed)
         self._watch = Watch(
             self._client,
             namespace=settings.merp_watch_namespace or None,
