@@ -31,11 +31,12 @@ def images(cluster: Cluster) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def task_image(cluster: Cluster, images: dict[str, str]) -> str:
-    """The runner with the tests' own tasks."""
-    name = images["runner"].replace("/runner:", "/test-tasks:")
+def task_image(cluster: Cluster) -> str:
+    """The runner with the tests' own tasks; the only image that most tests need in the cluster."""
+    runner = product_images.build_all(("runner",))["runner"]
+    name = runner.replace("/runner:", "/test-tasks:")
     folder = ROOT / "tests" / "job_images" / "tasks"
-    command = ["buildah", "bud", "--quiet", "--layers", "--build-arg", f"RUNNER={images['runner']}"]
+    command = ["buildah", "bud", "--quiet", "--layers", "--build-arg", f"RUNNER={runner}"]
     done = subprocess.run([*command, "-t", name, str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     cluster.load([name])
