@@ -6,31 +6,26 @@ one packet: https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basi
 """
 
 import asyncio
-import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from collections.abc import Callable
+from typing import Final
 
 from cutting_proxy import Moment, Plan, Write, let_pass
-
-Result = TypeVar("Result")
+from threaded_proxy import ThreadedProxy
 
 WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "COMMIT"})
 _HEADER: Final = 4
 _COM_QUERY: Final = 3
 _PIECE: Final = 65_536
-# Starting and ending take milliseconds; more means that a test would hang.
-_SECONDS: Final = 10.0
 
 
-class CuttingDatabase:
+class CuttingDatabase(ThreadedProxy):
     """The proxy, on a port of the loopback, as a context manager with a thread of its own.
 
     `server` is the port of the server. `anew` ends the client, and may start the next one.
     """
 
     def __init__(self, server: int, *, anew: Callable[[], object]) -> None:
+        super().__init__("cutting-database")
         self.plan: Plan = let_pass
         # Those that the server has answered.
         self.writes: list[Write] = []
@@ -41,25 +36,6 @@ class CuttingDatabase:
         self._anew = anew
         self._turn = asyncio.Lock()
         self._connections: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="cutting-database", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._call(self._start())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._call(self._stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_SECONDS)
-        self._loop.close()
-
-    def _call(self, action: Coroutine[Any, Any, Result]) -> Result:
-        done: Future[Result] = asyncio.run_coroutine_threadsafe(action, self._loop)
-        return done.result(_SECONDS)
 
     async def _start(self) -> None:
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)

@@ -13,27 +13,21 @@ passes as it comes, also answers without an end, such as watches. Connections th
 import asyncio
 import io
 import ssl
-import threading
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
-from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Final
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
+from threaded_proxy import ThreadedProxy
 from yarl import URL
-
-Result = TypeVar("Result")
 
 WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # They are about one connection, and there are two here.
 _HOP_BY_HOP: Final = ("Connection", "Host", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade")
-# Starting and ending take milliseconds; more means that a test would hang.
-_SECONDS: Final = 10.0
 
 
 class Moment(Enum):
@@ -76,7 +70,7 @@ def nth(number: int, moment: Moment, matching: Callable[[Write], bool] = lambda 
     return plan
 
 
-class CuttingProxy:
+class CuttingProxy(ThreadedProxy):
     """The proxy, on a port of the loopback, as a context manager with a thread of its own.
 
     `server` is a URL, `tls` how the proxy shows itself to it. `anew` ends the client, and may start the next one: until
@@ -84,6 +78,7 @@ class CuttingProxy:
     """
 
     def __init__(self, server: str, tls: ssl.SSLContext | None = None, *, anew: Callable[[], object]) -> None:
+        super().__init__("cutting-proxy")
         self.plan: Plan = let_pass
         # Those that the server has answered.
         self.writes: list[Write] = []
@@ -98,25 +93,6 @@ class CuttingProxy:
         self._passing = asyncio.Event()
         self._passing.set()
         self._turn = asyncio.Lock()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="cutting-proxy", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._call(self._start())
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._call(self._stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_SECONDS)
-        self._loop.close()
-
-    def _call(self, action: Coroutine[Any, Any, Result]) -> Result:
-        done: Future[Result] = asyncio.run_coroutine_threadsafe(action, self._loop)
-        return done.result(_SECONDS)
 
     async def _start(self) -> None:
         connector = aiohttp.TCPConnector(limit=0, ssl=True if self._tls is None else self._tls)
