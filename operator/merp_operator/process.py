@@ -28,6 +28,7 @@ from merp_operator.picture import Pictures
 from merp_operator.pools import Pools
 from merp_operator.reconcile import Reconciler
 from merp_operator.recorder import Recorder
+from merp_operator.scheduled_job_statuses import ScheduledJobStatuses
 from merp_operator.settings import OperatorSettings
 from merp_operator.starter import Starter
 from merp_operator.watch import Key, Watch
@@ -98,6 +99,7 @@ class Process:
                 cluster=cluster, watch=self._watch, recorder=self._recorder, expectations=expectations, clock=now
             ),
             log_tails=self._log_tails,
+            statuses=ScheduledJobStatuses(cluster=cluster, watch=self._watch, clock=time.monotonic),
             gates=Gates(cluster=cluster, pictures=pictures, expectations=expectations, pools=self._pools),
             defaults=self._defaults,
             now=now,

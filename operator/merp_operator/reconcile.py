@@ -4,7 +4,6 @@ Every look starts from the latest state, so that it does not matter which event 
 """
 
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,14 +13,10 @@ from merp_crds import names
 from merp_crds.common import parse_rfc3339
 from merp_crds.reasons import ConditionReason, Reason
 from merp_crds.scheduledjob import Unrecorded, VerdictEntry
-from merp_kube import paths
-from merp_kube.client import ApiError, Unreachable
 from merp_operator import (
     accounting,
     backfill,
     desired,
-    events,
-    metrics,
     observe,
     outcome,
     pause,
@@ -42,21 +37,18 @@ from merp_operator.outcome import Outcome
 from merp_operator.overdue_runs import OverdueRuns
 from merp_operator.picture import Pictures
 from merp_operator.recorder import Recorder
+from merp_operator.scheduled_job_statuses import ScheduledJobStatuses
 from merp_operator.situation import BY_CLOCK
 from merp_operator.starter import Starter
 from merp_operator.status import Judged, Told
 from merp_operator.watch import Key, Watch
 from merp_records.rows import ExecutionRecord, JobRecord
 
-# At most one status a second for each object: a job with many runs changes more often than anybody reads.
-_STATUS_SECONDS: Final = 1.0
 # A Job whose end a dependent has not seen is kept so much longer: that look is on its way.
 _HELD_SECONDS: Final = 1.0
 # A look at the very moment might still be before it.
 _MARGIN_SECONDS: Final = 0.1
 _AFTER_THE_CLOCK: Final = timedelta(seconds=1)
-# What nobody may decide anew, so it is written at once.
-_ACCOUNTS: Final = ("accounted", "unrecorded")
 
 # These verdicts no run can contradict.
 _NEEDS_NO_LOOK: Final = frozenset({Reason.CALENDAR, Reason.NAME_TAKEN})
@@ -82,6 +74,7 @@ class Reconciler:
         job_runs: JobRuns,
         gates: Gates,
         log_tails: LogTails,
+        statuses: ScheduledJobStatuses,
         defaults: Callable[[], Defaults],
         now: Callable[[], datetime],
         plan: Callable[[Key, datetime], None],
@@ -100,13 +93,13 @@ class Reconciler:
         self._cron_jobs = CronJobs(cluster, self._committed)
         self._overdue_runs = OverdueRuns(cluster)
         self._looks = Looks()
+        self._statuses = statuses
         # The UID last seen under each name: another one means that the ScheduledJob was made anew.
         self._uids: dict[Key, str] = {}
         self._former: dict[Key, str] = {}
         self._rows: dict[str, JobRecord] = {}
         # Jobs that are gone and not told of yet.
         self._vanished: defaultdict[Key, dict[str, Run]] = defaultdict(dict)
-        self._written_at: dict[Key, float] = {}
 
     def key_of(self, job_id: str) -> Key | None:
         """The name of the ScheduledJob with that UID, if it is there."""
@@ -148,7 +141,7 @@ class Reconciler:
         wanted = status.compute(observed, judged, problem, defaults, now, told)
         self._record_runs(observed, judged, records.job_record(observed, defaults, wanted))
         await self._cron_jobs.keep_books(observed, status.read(wanted), now)
-        wait = await self._report(key, observed, wanted, now)
+        wait = await self._statuses.report(key, observed, wanted, now)
         # Before anything that may fail: the clock waits for nobody.
         self._plan_starts(key, decision, now)
         if wait is None:
@@ -228,34 +221,6 @@ class Reconciler:
         """Verdicts without a run that the database has and the status no longer lists."""
         for entry in entries:
             self._recorder.forget(records.ending_id(observed, entry))
-
-    async def _report(self, key: Key, observed: Observed, wanted: Json, now: datetime) -> float | None:
-        """Write the status if it changed, and tell the Events of that. Returns when to come back, if it is too soon."""
-        before = observed.status
-        if wanted == before:
-            return None
-        told = events.changes(observed.body, before, wanted, now)
-        since = time.monotonic() - self._written_at.get(key, -_STATUS_SECONDS)
-        urgent = told or any(before.get(field) != wanted.get(field) for field in _ACCOUNTS)
-        if not urgent and since < _STATUS_SECONDS:
-            return _STATUS_SECONDS - since
-        item = await self._cluster.write_status(paths.SCHEDULED_JOB, observed.body, wanted)
-        self._written_at[key] = time.monotonic()
-        self._watch.scheduled_jobs.put(item)
-        seen = {entry["run"] for entry in before.get("recent") or []}
-        for entry in wanted.get("recent") or []:
-            if entry["run"] not in seen:
-                metrics.RUNS_TOTAL.labels(observed.namespace, entry["verdict"], entry["trigger"]).inc()
-        for event in told:
-            await self._tell(event)
-        return None
-
-    async def _tell(self, event: Json) -> None:
-        try:
-            await self._cluster.create_event(event)
-        except (ApiError, Unreachable) as error:
-            # Events are for people who look right now; the status and the record hold the same for good.
-            _log.warning("an Event could not be told: %s", error)
 
     def _record_runs(self, observed: Observed, judged: list[Judged], row: JobRecord) -> None:
         """Hand over what is to be remembered of runs: what the API server is slow to take does not hold that up."""
@@ -390,7 +355,7 @@ class Reconciler:
         await self._job_runs.without_job(key)
         self._gates.forget(key)
         self._looks.forget_job(key)
-        self._written_at.pop(key, None)
+        self._statuses.forget(key)
         uid = self._uids.get(key)
         if uid is not None and not self._watch.jobs_of(*key):
             # The row is needed until the last of its Jobs is told of.

@@ -6,9 +6,7 @@ Nothing happens by itself: a test says what time it is, when the watches catch u
 import copy
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, cast
-from unittest.mock import patch
 
 from cluster_objects import scheduled_job
 from due_times import at
@@ -18,7 +16,6 @@ from merp_crds import names
 from merp_crds.common import rfc3339
 from merp_crds.reasons import Verdict
 from merp_kube.client import Client
-from merp_operator import reconcile
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
@@ -29,6 +26,7 @@ from merp_operator.picture import Pictures
 from merp_operator.pools import Pools
 from merp_operator.reconcile import Reconciler
 from merp_operator.recorder import Recorder
+from merp_operator.scheduled_job_statuses import ScheduledJobStatuses
 from merp_operator.starter import Starter
 from merp_operator.watch import Watch
 from merp_records.rows import ExecutionRecord, JobRecord
@@ -147,6 +145,10 @@ class World:
             pools=pools,
         )
         parts |= {"recorder": recorder, "starter": self.starter, "job_runs": job_runs, "gates": gates}
+        self.statuses = ScheduledJobStatuses(
+            cluster=cast(Cluster, self.cluster), watch=self.watch, clock=lambda: self.seconds
+        )
+        parts["statuses"] = self.statuses
         parts["log_tails"] = LogTails(cluster=cast(Cluster, self.cluster), look=lambda _: None)
         self.reconciler = Reconciler(**parts, plan=lambda _, moment: self.planned.append(moment))
         self.show()
@@ -179,8 +181,7 @@ class World:
         """A look of the reconciler, so many seconds after the one before: after one of them a status may be written."""
         self.seconds += after
         self.planned.clear()
-        with patch.object(reconcile, "time", SimpleNamespace(monotonic=lambda: self.seconds)):
-            return await self.reconciler.reconcile(KEY)
+        return await self.reconciler.reconcile(KEY)
 
     async def settle(self, looks: int = 3) -> None:
         """Looks, after each of which the watches catch up."""

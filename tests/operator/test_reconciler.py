@@ -361,5 +361,6 @@ async def test_nothing_is_remembered_of_a_job_that_is_gone() -> None:
     world = await minutely()
     world.watch.scheduled_jobs.remove(world.cluster.scheduled_jobs.pop(KEY))
     await world.look()
-    for remembered in ("_uids", "_former", "_rows", "_vanished", "_written_at"):
+    for remembered in ("_uids", "_former", "_rows", "_vanished"):
         assert getattr(world.reconciler, remembered) == {}
+    assert not world.statuses.remembers(KEY)
