@@ -47,8 +47,8 @@ check: setup  ## format, lint, types, import contracts, generated files, chart: 
 	  || { echo "requirements.txt is not what uv.lock says: run make generate"; exit 1; }
 	@$(CLUSTER_TOOL) helm lint --strict --quiet helm/merp-scheduler
 
-unit: setup  ## the tests that need no cluster
-	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not cluster and not mariadb"
+unit: setup  ## the tests that need no cluster, no database server and no dozen of processes: under a minute
+	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not cluster and not mariadb and not processes"
 
 test: setup check  ## every test, the cluster's too
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) packages

@@ -10,6 +10,8 @@ from kube import Kube
 
 from merp_cluster import images as product_images
 from merp_cluster.cluster import Cluster
+from merp_records.engine import create_engine, database_url
+from merp_records.migrations import upgrade
 
 ROOT = Path(__file__).parents[1]
 
@@ -65,3 +67,13 @@ def kube(cluster: Cluster, definitions: None) -> Iterator[Kube]:
     cluster.api.kubectl("create", "namespace", name)
     yield Kube(cluster, name)
     cluster.api.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the schema and no rows, to be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "records.db"
+    engine = create_engine(database_url(sqlite_path=path))
+    upgrade(engine)
+    engine.dispose()
+    return path

@@ -108,7 +108,9 @@ class Client:
     def session(self) -> aiohttp.ClientSession:
         """The bounded session, made at the first use because it belongs to the running loop."""
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=self._connections, ssl=ssl_context(self._configuration))
+            # Reading the machine's authorities takes longer than all else of a session that has no use for them.
+            tls = ssl_context(self._configuration) if self._configuration.host.startswith("https:") else False
+            connector = aiohttp.TCPConnector(limit=self._connections, ssl=tls)
             self._session = aiohttp.ClientSession(connector=connector, read_bufsize=_READ_BUFFER)
         return self._session
 

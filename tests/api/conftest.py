@@ -1,6 +1,7 @@
 """The gateway over a real SQLite database and an API server in memory; requests go through the whole application."""
 
 import importlib.util
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +22,6 @@ from merp_crds.catalogue import Catalogue
 from merp_crds.reasons import Trigger, Verdict
 from merp_kube.client import Client, server_only
 from merp_records.engine import create_engine, database_url
-from merp_records.migrations import upgrade
 from merp_records.writes import ExecutionRecord, JobRecord, record
 
 NOW = datetime(2026, 12, 1, 0, 0, tzinfo=UTC)
@@ -63,13 +63,9 @@ async def cluster() -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
+def database(migrated_sqlite: Path, tmp_path: Path) -> Path:
     """A file with the tables in it."""
-    path = tmp_path / "records.db"
-    engine = create_engine(database_url(sqlite_path=path))
-    upgrade(engine)
-    engine.dispose()
-    return path
+    return Path(shutil.copy(migrated_sqlite, tmp_path))
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import pytest
 from pythons import interpreters
 from runner_pod import TIMEOUT, Pod
 
+pytestmark = pytest.mark.processes
+
 PYTHONS: Final = [pytest.param(path, id=Path(path).name) for path in interpreters()]
 
 

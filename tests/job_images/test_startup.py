@@ -14,6 +14,7 @@ LIMIT: Final = 0.1
 SLOW: Final = ("asyncio", "sqlalchemy", "urllib.request", "http.client", "ssl", "difflib", "unittest", "zoneinfo")
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("python", [pytest.param(path, id=Path(path).name) for path in interpreters()])
 def test_start_takes_less_than_a_tenth_of_a_second_more(pod: Pod, python: str) -> None:
     (pod.folder / "tiny.py").write_text("from merp_runner import task\n@task\ndef tiny(): return 1\n")

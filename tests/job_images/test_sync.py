@@ -256,6 +256,7 @@ def test_killed_anywhere_and_retried_the_target_equals_the_source(
         assert rows_of(target) == rows_of(source)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("number", [pytest.param(each, id=each.name) for each in (signal.SIGKILL, signal.SIGTERM)])
 def test_the_process_killed_in_the_middle_and_retried(pair: Pair, tmp_path: Path, number: signal.Signals) -> None:
     source, target = pair

@@ -78,16 +78,6 @@ def migrated_mariadb(mariadb: Server) -> URL:
     return url
 
 
-@pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the schema and no rows, to be copied."""
-    path = tmp_path_factory.mktemp("migrated") / "records.db"
-    engine = create_engine(database_url(sqlite_path=path))
-    upgrade(engine)
-    engine.dispose()
-    return path
-
-
 @pytest.fixture
 def url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> URL:
     """The address of a database with the schema and no rows."""

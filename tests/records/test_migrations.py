@@ -152,6 +152,7 @@ def start(program: str, url, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-W", "error", "-c", program, address, *arguments], stderr=subprocess.PIPE)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("revision", [pytest.param(None, id="empty"), pytest.param("0001", id="of-an-older-version")])
 def test_replicas_that_start_together_migrate_once(empty, empty_url, revision) -> None:
     """In processes of their own: SQLite's locks belong to a process."""
@@ -166,6 +167,7 @@ def test_replicas_that_start_together_migrate_once(empty, empty_url, revision) -
     test_the_migrations_make_what_the_code_expects(empty)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("statements", [2, 9, 16, 20])
 def test_a_migrator_that_is_killed_is_followed_by_one_that_ends_it(empty, empty_url, statements) -> None:
     dying = start(DIES + UPGRADE, empty_url, str(statements))
