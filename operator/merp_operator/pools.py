@@ -278,9 +278,13 @@ class Pools:
         return [job for job, _ in self._watch.jobs_of(*key) if observe.belongs(job, uid) and not is_finished(job)]
 
     def _candidates(self, key: Key) -> list[Candidate]:
+        """Who asks for room: also of a job that was edited to ask elsewhere, until its next look.
+
+        The look before that may just be letting go a run that was promised room here.
+        """
         namespace, name = key
-        members = (self._asked.get((namespace, member)) for member in self._watch.members_of(namespace, name))
-        return [entry for asked in members if asked is not None and asked.pool == name for entry in asked.candidates]
+        asked = (asked for (space, _), asked in self._asked.items() if space == namespace and asked.pool == name)
+        return [entry for found in asked for entry in found.candidates]
 
     def _taking(self, key: Key, before: JobPoolStatus) -> dict[str, Admitted]:
         """The unfinished runs that were let go: those with room, and those of its jobs that have none anywhere."""
