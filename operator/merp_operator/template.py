@@ -16,6 +16,8 @@ _TASK_VOLUME: Final = "merp-task"
 CONNECTIONS_FOLDER: Final = "/etc/merp-connections"
 # By number: the name of a Secret may be as long as that of a volume.
 _CONNECTION_VOLUME: Final = "merp-connection-"
+SECRETS_FOLDER: Final = "/etc/merp-secrets"
+_MASKED_VOLUME: Final = "merp-masked-"
 # The kubelet keeps 4096 bytes of a container's message, and 12 KiB of all containers of a pod together.
 _MESSAGE_BYTES: Final = 4096
 _POD_MESSAGE_BYTES: Final = 12_288
@@ -70,7 +72,7 @@ def pod_template(
     if spec.task is not None:
         task = {"func": spec.task.func, "args": spec.task.args, "kwargs": spec.task.kwargs}
         annotations[names.ANNOTATION_TASK] = json.dumps(task, ensure_ascii=False)
-    environment = _environment(name, template) + _run_environment(uid, time_zone, due_time, run_name)
+    environment = _environment(name) + _run_environment(uid, time_zone, due_time, run_name)
     rendered = {
         "metadata": {"labels": labels, "annotations": annotations},
         "spec": _pod_spec(spec, template, image, environment),
@@ -80,6 +82,7 @@ def pod_template(
     merged["metadata"]["labels"] |= labels
     merged["metadata"]["annotations"] |= annotations
     _set_message_limit(merged["spec"])
+    _tell_secrets(merged["spec"], with_task=spec.task is not None)
     return merged
 
 
@@ -131,11 +134,11 @@ def _container(spec: ScheduledJobSpec, template: Template, image: str, environme
     return container
 
 
-def _environment(name: str, template: Template) -> list[Json]:
+def _environment(name: str) -> list[Json]:
     def field(path: str) -> Json:
         return {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}
 
-    environment: list[Json] = [
+    return [
         {"name": "MERP_SCHEDULED_JOB", "value": name},
         {"name": "MERP_NAMESPACE", "valueFrom": field("metadata.namespace")},
         {"name": "MERP_POD_NAME", "valueFrom": field("metadata.name")},
@@ -143,10 +146,6 @@ def _environment(name: str, template: Template) -> list[Json]:
         # As the runner makes it. The kubelet puts the names in, so that it is the same whichever clock made the Job.
         {"name": "MERP_IDEMPOTENCY_KEY", "value": "$(MERP_NAMESPACE)/$(MERP_RUN_NAME)"},
     ]
-    secret = [entry["name"] for entry in template.env if "secretKeyRef" in (entry.get("valueFrom") or {})]
-    if secret:
-        environment.append({"name": "MERP_SECRET_ENV", "value": ",".join(secret)})
-    return environment
 
 
 def _run_environment(uid: str, time_zone: str, due_time: str | None, run_name: str | None) -> list[Json]:
@@ -197,8 +196,33 @@ def _set_message_limit(pod: Json) -> None:
     count = len(pod["containers"]) + len(pod.get("initContainers") or [])
     limit = min(_MESSAGE_BYTES, _POD_MESSAGE_BYTES // count)
     if limit < _MESSAGE_BYTES:
-        task = next(entry for entry in pod["containers"] if entry["name"] == CONTAINER)
-        task["env"].append({"name": "MERP_MESSAGE_LIMIT", "value": str(limit)})
+        _task_container(pod)["env"].append({"name": "MERP_MESSAGE_LIMIT", "value": str(limit)})
+
+
+def _tell_secrets(pod: Json, *, with_task: bool) -> None:
+    """Let the runner know what it must not show: by name what comes by `env`, as files what comes by `envFrom`.
+
+    Nobody but the kubelet knows which variables a whole Secret becomes, and the operator reads none.
+    """
+    container = _task_container(pod)
+    named = [entry.get("name", "") for entry in container["env"] if "secretKeyRef" in (entry.get("valueFrom") or {})]
+    if named:
+        container["env"].append({"name": "MERP_SECRET_ENV", "value": ",".join(named)})
+    if not with_task:
+        return
+    sources = [entry.get("secretRef") for entry in container.get("envFrom") or []]
+    whole = [source["name"] for source in sources if isinstance(source, dict) and source.get("name")]
+    for number, secret in enumerate(dict.fromkeys(whole)):
+        volume = f"{_MASKED_VOLUME}{number}"
+        # Optional whatever envFrom says: one that is missing is told by what needs it.
+        pod["volumes"].append({"name": volume, "secret": {"secretName": secret, "optional": True}})
+        mount = {"name": volume, "mountPath": f"{SECRETS_FOLDER}/{secret}", "readOnly": True}
+        container["volumeMounts"].append(mount)
+
+
+def _task_container(pod: Json) -> Json:
+    found: Json = next(entry for entry in pod["containers"] if entry["name"] == CONTAINER)
+    return found
 
 
 def _check(user: Json) -> None:
@@ -210,6 +234,10 @@ def _check(user: Json) -> None:
         part: object = user.get(key, {})
         if not isinstance(part, dict):
             raise TemplateError(f"{where}.{key}: must be an object")
+    for key in ("labels", "annotations"):
+        part = user.get("metadata", {}).get(key, {})
+        if not isinstance(part, dict):
+            raise TemplateError(f"{where}.metadata.{key}: must be an object")
     policy = (user.get("spec") or {}).get("restartPolicy", "Never")
     if policy != "Never":
         raise TemplateError(
@@ -227,12 +255,14 @@ def merge(base: Any, over: Any, key: str = "") -> Any:
             merged[name] = merge(base[name], value, name) if name in base else value
         return merged
     by = _MERGE_KEYS.get(key)
-    if by and isinstance(base, list) and isinstance(over, list):
+    if by and isinstance(base, list):
         return _merge_lists(base, over, by, key)
     return over
 
 
-def _merge_lists(base: list[Json], over: list[Any], by: str, key: str) -> list[Json]:
+def _merge_lists(base: list[Json], over: Any, by: str, key: str) -> list[Json]:
+    if not isinstance(over, list):
+        raise TemplateError(f"template.podTemplate: {key} must be a list")
     if not all(isinstance(entry, dict) and by in entry for entry in over):
         raise TemplateError(f"template.podTemplate: every entry of {key} needs {by}")
     given = {entry[by]: entry for entry in over}

@@ -274,6 +274,29 @@ def test_secrets_are_masked_in_whatever_the_runner_writes(pod: Pod, how: str) ->
     assert "***" in ended.raw.decode()
 
 
+def test_secrets_of_which_every_key_became_a_variable_are_masked(pod: Pod) -> None:
+    """As the kubelet mounts one: each key is a link into the folder of the current version."""
+    secret = pod.folder / "secrets" / "erp"
+    version = secret / "..2026_11_25"
+    version.mkdir(parents=True)
+    (secret / "..data").symlink_to(version.name)
+    for key, text in {"PASSWORD": "p@ss geheim\n", "TOKEN": "t0ken-geheim"}.items():
+        (version / key).write_text(text, encoding="utf-8")
+        (secret / key).symlink_to(f"..data/{key}")
+    (version / "KEYSTORE").write_bytes(b"\xff\xfe binary")
+    (secret / "KEYSTORE").symlink_to("..data/KEYSTORE")
+    (secret / "GONE").symlink_to("..data/GONE")
+    pod.environment |= {
+        "MERP_SECRETS": str(secret.parent),
+        "WMS_PASSWORD": "p@ss geheim\n",
+        "WMS_TOKEN": "t0ken-geheim",
+    }
+    ended = pod.run("reveal", ["WMS_PASSWORD", "raise"])
+    assert "***" in ended.message["error"]["message"]
+    assert "geheim" not in ended.stdout + ended.stderr + ended.raw.decode()
+    assert "***" in pod.run("reveal", ["WMS_TOKEN", "return"]).raw.decode()
+
+
 def test_termination_message_that_cannot_be_written_changes_nothing(pod: Pod) -> None:
     pod.environment["MERP_TERMINATION_LOG"] = os.devnull + "/never"
     ended = pod.run("echo_args", [1])

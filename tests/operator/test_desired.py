@@ -91,6 +91,54 @@ def test_connections_are_files_that_only_the_task_has() -> None:
     assert "volumeMounts" not in proxy
 
 
+KEY: Json = {"valueFrom": {"secretKeyRef": {"name": "erp", "key": "url"}}}
+WHOLE: Json = {"secretRef": {"name": "erp"}}
+PREFIXED: Json = {"prefix": "WMS_", "secretRef": {"name": "wms", "optional": True}}
+
+
+@pytest.mark.parametrize(
+    ("template", "named", "mounted"),
+    [
+        pytest.param({}, None, [], id="no-secret"),
+        pytest.param({"env": [{"name": "A", "value": "1"}, {"name": "URL", **KEY}]}, "URL", [], id="by-env"),
+        pytest.param({"envFrom": [{"configMapRef": {"name": "erp"}}]}, None, [], id="a-config-map-is-none"),
+        pytest.param({"envFrom": [WHOLE, PREFIXED, WHOLE]}, None, ["erp", "wms"], id="by-env-from-each-once"),
+        pytest.param(
+            {"podTemplate": {"spec": {"containers": [{"name": "task", "env": [{"name": "B", **KEY}]}]}}},
+            "B",
+            [],
+            id="by-the-pod-template",
+        ),
+        pytest.param(
+            {"podTemplate": {"spec": {"containers": [{"name": "task", "envFrom": [WHOLE]}]}}},
+            None,
+            ["erp"],
+            id="env-from-of-the-pod-template",
+        ),
+        pytest.param(
+            {"podTemplate": {"spec": {"containers": [{"name": "proxy", "image": "p:1", "envFrom": [WHOLE]}]}}},
+            None,
+            [],
+            id="anothers-secrets-are-not-the-tasks",
+        ),
+    ],
+)
+def test_the_runner_is_told_what_it_must_not_show(template: Json, named: str | None, mounted: list[str]) -> None:
+    pod = pod_of(scheduled_job(template=template))["spec"]
+    task = next(container for container in pod["containers"] if container["name"] == "task")
+    assert {entry["name"]: entry.get("value") for entry in task["env"]}.get("MERP_SECRET_ENV") == named
+    folders = {mount["name"]: mount for mount in task["volumeMounts"] if mount["name"].startswith("merp-masked-")}
+    assert [folder["mountPath"] for folder in folders.values()] == [f"/etc/merp-secrets/{name}" for name in mounted]
+    volumes = {volume["name"]: volume.get("secret") for volume in pod["volumes"]}
+    assert [volumes[name] for name in folders] == [{"secretName": name, "optional": True} for name in mounted]
+
+
+def test_an_image_without_the_runner_gets_no_more_files_of_secrets() -> None:
+    body = scheduled_job(template={"image": "alpine:3", "envFrom": [WHOLE]})
+    del body["spec"]["task"]
+    assert [volume["name"] for volume in pod_of(body)["spec"]["volumes"]] == ["merp-task"]
+
+
 def test_the_users_template_is_merged_by_name() -> None:
     user = {
         "spec": {
@@ -192,6 +240,16 @@ def test_retries(retry: Json | None, limit: int, codes: list[int] | None) -> Non
                 "template.podTemplate.spec.restartPolicy: OnFailure would hide attempts from the Job: leave it out, it is Never",
             ),
             id="C34-restart-policy",
+        ),
+        pytest.param(
+            scheduled_job(template={"podTemplate": {"metadata": {"labels": None}}}),
+            (ConditionReason.INVALID_TEMPLATE, "template.podTemplate.metadata.labels: must be an object"),
+            id="labels-that-are-null",
+        ),
+        pytest.param(
+            scheduled_job(template={"podTemplate": {"spec": {"containers": [{"name": "task", "env": None}]}}}),
+            (ConditionReason.INVALID_TEMPLATE, "template.podTemplate: env must be a list"),
+            id="env-that-is-null",
         ),
         pytest.param(
             scheduled_job("history"),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from merp_runner import connections
 
 MASK = "***"
+# The Secrets of which every key became a variable (envFrom), each a folder with a file for each key.
+DIRECTORY = "/etc/merp-secrets"
 # Shorter values ("1", "yes") occur in any text; hiding them would garble results and hide nothing.
 MIN_LENGTH = 4
 _TO_FIRST_AT = re.compile(r"[\w+.-]+://[^:/@]*:([^@]*)@", re.ASCII)
@@ -30,10 +34,12 @@ class Masking:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Masking:
-        """Of the variables that MERP_SECRET_ENV names, separated by commas, and of the run's connections."""
+        """Of the variables that MERP_SECRET_ENV names, separated by commas, of the Secrets in the folders of
+        MERP_SECRETS, and of the run's connections."""
         names = [name.strip() for name in environment.get("MERP_SECRET_ENV", "").split(",")]
         values = [environment[name] for name in names if name in environment]
-        return cls([*values, *connections.secrets(environment)])
+        files = _texts(Path(environment.get("MERP_SECRETS") or DIRECTORY))
+        return cls([*values, *files, *connections.secrets(environment)])
 
     def text(self, text: str) -> str:
         """`text` without the secrets."""
@@ -54,6 +60,17 @@ class Masking:
         if isinstance(value, (int, float)) and str(value) in self._forms:
             return MASK
         return value
+
+
+def _texts(directory: Path) -> Iterator[str]:
+    """What the files of the folders in a folder hold, as a variable would hold it; none where there is no folder."""
+    # Each key is a link into the kubelet's folder of the current version, whose name begins with two dots.
+    for file in sorted(directory.glob("*/*")):
+        if not file.name.startswith(".."):
+            try:
+                yield os.fsdecode(file.read_bytes())
+            except OSError:  # what cannot be read here, the variable may hold all the same; the others are hidden
+                continue
 
 
 def _forms(secret: str) -> set[str]:
