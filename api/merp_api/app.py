@@ -24,7 +24,7 @@ from merp_api.pauses import PAUSE_SECONDS, Pauses
 from merp_api.plans import Plans
 from merp_api.previews import Previews
 from merp_api.records import Records
-from merp_api.routes import batches, executions, health, jobs, plan, shared
+from merp_api.routes import batches, executions, health, jobs, plan, shared, tasks
 from merp_api.rules import JobRules
 from merp_api.runs import Runs
 from merp_api.settings import Settings
@@ -98,11 +98,20 @@ def create_app(
         Explanations(cluster, job_service, runs),
         Logs(cluster, lookup, records),
         Batches(job_service, pauses, runs),
+        catalogue,
     )
     problems.install(app)
     refusals.install(app)
     # Jobs after those: /jobs/history and /jobs/preview must not be taken for a job.
-    for router in (executions.router, plan.router, batches.router, jobs.router, shared.router, health.router):
+    for router in (
+        executions.router,
+        plan.router,
+        batches.router,
+        jobs.router,
+        shared.router,
+        tasks.router,
+        health.router,
+    ):
         app.include_router(router)
     # The last one added is the outermost.
     app.add_middleware(Authentication, identities=identities)

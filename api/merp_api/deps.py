@@ -23,6 +23,7 @@ from merp_api.problems import FieldError, Problem
 from merp_api.records import Records
 from merp_api.runs import Runs
 from merp_api.settings import Settings
+from merp_crds.catalogue import Catalogue
 from merp_crds.names import MAX_NAME_LENGTH, RESERVED_NAMES
 
 _ID: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", re.ASCII)
@@ -47,6 +48,8 @@ class Services:
     explanations: Explanations
     logs: Logs
     batches: Batches
+    # None: any task may be called.
+    catalogue: Catalogue | None
 
 
 def _services(request: Request) -> Services:

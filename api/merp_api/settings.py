@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
+from pydantic_settings import NoDecode
 
 from merp_crds.zones import find_zone
 from merp_records.settings import DatabaseSettings
@@ -41,6 +42,11 @@ class Settings(DatabaseSettings):
     merp_catalogue: Annotated[
         Path | None, Field(description="File with the default image's catalogue of tasks. Default: none, no check.")
     ] = None
+    merp_privileged_tasks: Annotated[
+        frozenset[str],
+        NoDecode,
+        Field(description="Names of privileged tasks, with commas between them; only shown. Default: none."),
+    ] = frozenset()
     merp_api_server: Annotated[
         str, Field(description="URL of the API server. Default: that of the pod's own cluster.")
     ] = ""
@@ -53,6 +59,11 @@ class Settings(DatabaseSettings):
     def _known_zone(cls, value: str) -> str:
         find_zone(value)
         return value
+
+    @field_validator("merp_privileged_tasks", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return frozenset(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
     @field_validator("merp_api_server_ca")
     @classmethod

@@ -50,6 +50,7 @@ def test_entry() -> None:
             "name": "plan",
             "title": {},
             "description": "Plan production.",
+            "descriptions": {},
             "source": f"{__name__}.plan",
             "async": False,
             "positional": ["plant", "day", "horizon_days"],
@@ -117,6 +118,21 @@ def test_every_schema_is_valid_and_its_defaults_fit() -> None:
 
 
 @pytest.mark.parametrize(
+    ("description", "plain", "by_language"),
+    [
+        pytest.param(None, "Plan production.", {}, id="of-the-docstring"),
+        pytest.param("Plans.", "Plans.", {}, id="text"),
+        pytest.param({"zh": "计划。"}, "Plan production.", {"zh": "计划。"}, id="chinese-beside-the-docstring"),
+        pytest.param({"en": "Plans.", "zh": "计划。"}, "Plans.", {"en": "Plans.", "zh": "计划。"}, id="both"),
+    ],
+)
+def test_descriptions_by_language(description: Any, plain: str, by_language: dict[str, str]) -> None:
+    registry = Registry()
+    made = entry(registry.register(plan, description=description))
+    assert (made["description"], made["descriptions"]) == (plain, by_language)
+
+
+@pytest.mark.parametrize(
     ("kwargs", "valid"),
     [
         pytest.param({"plant": "p", "day": "2026-12-01"}, True, id="least"),
@@ -166,6 +182,7 @@ def test_predefined_tasks_say_what_they_are_in_full(name: str) -> None:
     made = entry(REGISTRY.resolve(name))
     assert set(made["title"]) == {"en", "zh"}
     assert made["description"].endswith(".")
+    assert made["descriptions"]["zh"].endswith("。")
     assert [
         parameter for parameter, schema in made["parameters"]["properties"].items() if "description" not in schema
     ] == []

@@ -278,6 +278,7 @@ def test_other_results_are_not_looked_at(function: Callable[..., Any]) -> None:
         pytest.param(spread, {"name": "echo_args "}, "a task's name is", id="name-with-a-space"),
         pytest.param(spread, {"title": {"de": "x"}}, "title is", id="title-in-another-language"),
         pytest.param(spread, {"title": "Spread"}, "title is", id="title-is-text"),
+        pytest.param(spread, {"description": {"de": "x"}}, "description is", id="description-in-another-language"),
     ],
 )
 def test_function_is_no_task(function: Any, options: dict[str, Any], told: str) -> None:

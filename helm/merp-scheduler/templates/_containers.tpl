@@ -96,6 +96,9 @@
     - {name: SERVICE_PORT, value: "8005"}
     - {name: MERP_NAMESPACE, value: {{ .Values.api.defaultNamespace | default .Values.watchNamespace | default "default" | quote }}}
     - {name: MERP_API_SERVER_CA, value: /etc/merp-api-server/ca.crt}
+    {{- if .Values.admissionPolicy.enabled }}
+    - {name: MERP_PRIVILEGED_TASKS, value: {{ join "," .Values.admissionPolicy.privilegedTasks | quote }}}
+    {{- end }}
     {{- with .Values.api.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

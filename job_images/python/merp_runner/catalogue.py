@@ -29,7 +29,7 @@ def catalogue(registry: Registry) -> dict[str, Any]:
 
 
 def entry(task: Task) -> dict[str, Any]:
-    """One task: name, title, description, source, async, positional, positional_only, rest?, parameters.
+    """One task: name, title, description, descriptions, source, async, positional, positional_only, rest?, parameters.
 
     `positional` names the parameters that args fill, in order; `rest` is the schema of each further one, absent if
     there may be none; `parameters` is the JSON Schema of args by name and kwargs together. Raises TaskDefinitionError.
@@ -39,6 +39,7 @@ def entry(task: Task) -> dict[str, Any]:
         "name": task.name,
         "title": dict(task.title),
         "description": task.description,
+        "descriptions": dict(task.descriptions),
         "source": task.source,
         "async": task.is_async,
         "positional": [parameter.name for parameter in signature.named if parameter.by_position],

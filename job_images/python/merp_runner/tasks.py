@@ -21,9 +21,10 @@ _LANGUAGES = ("en", "zh")
 class Task:
     """A function that may be called by name.
 
-    title        text by language (en, zh); empty where the author gave none
-    description  the author's, else the first paragraph of the docstring
-    source       `module.function`, for messages
+    title         text by language (en, zh); empty where the author gave none
+    description   the author's, else the first paragraph of the docstring
+    source        `module.function`, for messages
+    descriptions  text by language; empty where the author gave none
     """
 
     name: str
@@ -31,6 +32,7 @@ class Task:
     title: Mapping[str, str]
     description: str
     source: str
+    descriptions: Mapping[str, str]
 
     @property
     def is_async(self) -> bool:
@@ -53,7 +55,7 @@ class Registry:
         function: Callable[..., Any],
         name: str | None = None,
         title: Mapping[str, str] | None = None,
-        description: str | None = None,
+        description: str | Mapping[str, str] | None = None,
     ) -> Task:
         """Add `function`. Raises TaskDefinitionError, where it cannot be a task or the name is taken."""
         made = _task(function, name, title, description)
@@ -103,17 +105,18 @@ def task(
     name: str | None = None,
     *,
     title: Mapping[str, str] | None = None,
-    description: str | None = None,
+    description: str | Mapping[str, str] | None = None,
 ) -> Callable[[Function], Function]: ...
 def task(
     name: Function | str | None = None,
     *,
     title: Mapping[str, str] | None = None,
-    description: str | None = None,
+    description: str | Mapping[str, str] | None = None,
 ) -> Function | Callable[[Function], Function]:
     """Register a function as a task: `@task`, or `@task("sync_orders", title={"en": "…", "zh": "…"})`.
 
-    The function stays as it is and can be called directly. Without a name it has the function's. Raises
+    A description is a text, or one by language as the title is; the docstring stands for an English one. The function
+    stays as it is and can be called directly. Without a name it has the function's. Raises
     TaskDefinitionError for names other than `[a-z][a-z0-9_]*` of at most 100 characters, names taken, generator
     functions, and plain wrappers around async functions.
     """
@@ -130,7 +133,10 @@ def task(
 
 
 def _task(
-    function: Callable[..., Any], name: str | None, title: Mapping[str, str] | None, description: str | None
+    function: Callable[..., Any],
+    name: str | None,
+    title: Mapping[str, str] | None,
+    description: str | Mapping[str, str] | None,
 ) -> Task:
     if not inspect.isfunction(function):
         raise TaskDefinitionError(f"@task takes a function defined with def or async def, not {function!r}")
@@ -142,9 +148,11 @@ def _task(
             f'{name!r} is not: give one with @task("…")'
         )
     _refuse_unrunnable(function, source)
-    if description is None:
-        description = (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " ")
-    return Task(name, function, _titles(title, source), description, source)
+    descriptions = {} if isinstance(description, str) else _by_language("description", description, source)
+    text = description if isinstance(description, str) else descriptions.get("en")
+    if text is None:
+        text = (inspect.getdoc(function) or "").partition("\n\n")[0].replace("\n", " ")
+    return Task(name, function, _by_language("title", title, source), text, source, descriptions)
 
 
 def _refuse_unrunnable(function: Callable[..., Any], source: str) -> None:
@@ -164,11 +172,11 @@ def _is_generator(function: Callable[..., Any]) -> bool:
     return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
-def _titles(title: object, source: str) -> Mapping[str, str]:
-    if title is None:
+def _by_language(what: str, texts: object, source: str) -> Mapping[str, str]:
+    if texts is None:
         return {}
-    if not isinstance(title, dict) or not all(
-        language in _LANGUAGES and isinstance(text, str) and text.strip() for language, text in title.items()
+    if not isinstance(texts, dict) or not all(
+        language in _LANGUAGES and isinstance(text, str) and text.strip() for language, text in texts.items()
     ):
-        raise TaskDefinitionError(f'{source}: title is {{"en": "…", "zh": "…"}}, one or both, not {title!r}')
-    return dict(title)
+        raise TaskDefinitionError(f'{source}: {what} is {{"en": "…", "zh": "…"}}, one or both, not {texts!r}')
+    return dict(texts)

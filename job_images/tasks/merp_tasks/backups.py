@@ -10,7 +10,10 @@ from merp_tasks.outputs import folder
 _MAX_KEEP: Final = 1000
 
 
-@task(title={"en": "Back up a database", "zh": "备份数据库"})
+@task(
+    title={"en": "Back up a database", "zh": "备份数据库"},
+    description={"zh": "把整个数据库一致地、压缩地备份到 MERP_OUTPUT 目录，并删除旧备份。"},
+)
 def database_backup(
     context: Context,
     connection: Annotated[Connection, "Database"],
@@ -45,7 +48,10 @@ def database_backup(
     }
 
 
-@task(title={"en": "Check a backup by restoring it", "zh": "恢复校验备份"})
+@task(
+    title={"en": "Check a backup by restoring it", "zh": "恢复校验备份"},
+    description={"zh": "恢复数据库的最新备份，并与备份时的行数和校验和比对。"},
+)
 def database_restore_check(
     context: Context,
     backup: Annotated[str, "Connection whose newest backup is checked"],

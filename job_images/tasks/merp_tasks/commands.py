@@ -26,7 +26,10 @@ _DRAIN: Final = 2.0
 _TAKEN: Final = 2
 
 
-@task(title={"en": "Run a command", "zh": "运行命令"})
+@task(
+    title={"en": "Run a command", "zh": "运行命令"},
+    description={"zh": "运行 MERP_COMMANDS 允许的某个程序，不经过 shell。"},
+)
 def run_command(
     context: Context,
     command: Annotated[list[str], "The program's absolute path, then its arguments, each as it is"],

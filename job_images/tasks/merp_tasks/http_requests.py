@@ -29,7 +29,7 @@ _SHOWN: Final = 1500
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
-@task(title={"en": "HTTP request", "zh": "HTTP 请求"})
+@task(title={"en": "HTTP request", "zh": "HTTP 请求"}, description={"zh": "发送一个请求，并返回服务的应答。"})
 def http_request(
     context: Context,
     url: Annotated[str, "The whole URL; with a connection what follows its URL, such as /api/orders"],

@@ -40,7 +40,10 @@ class Line:
         return abs(self.difference) * 100 > abs(self.booked) * tolerance_percent
 
 
-@task(title={"en": "Stock-taking", "zh": "库存盘点"})
+@task(
+    title={"en": "Stock-taking", "zh": "库存盘点"},
+    description={"zh": "比对账面库存与实盘库存，可针对一个仓库或全部仓库。"},
+)
 def inventory_check(
     context: Context,
     warehouse: Annotated[str, "One warehouse, or all"] = "all",

@@ -18,7 +18,10 @@ _MAX_ORDERS: Final = 15
 _HEADER: Final = ("number", "sku", "level", "kind", "quantity", "start_date", "due_date", "late_days")
 
 
-@task(title={"en": "Production plan", "zh": "生产计划"})
+@task(
+    title={"en": "Production plan", "zh": "生产计划"},
+    description={"zh": "计划生产与采购：按层级展开净需求，并从交期倒推提前期。"},
+)
 def production_plan(
     context: Context,
     horizon_days: Annotated[int, "Orders due within so many days from the business date are planned for"] = 30,

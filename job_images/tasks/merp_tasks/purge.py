@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 _MAX_BATCH: Final = 10_000
 
 
-@task(title={"en": "Purge old records", "zh": "清理过期记录"})
+@task(
+    title={"en": "Purge old records", "zh": "清理过期记录"}, description={"zh": "删除早于指定天数的行，从最旧的开始。"}
+)
 def purge_records(
     context: Context,
     connection: Annotated[Connection, "Database"],

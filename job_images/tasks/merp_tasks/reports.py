@@ -15,7 +15,10 @@ _HEADER: Final = (
 )  # fmt: skip
 
 
-@task(title={"en": "Report of scheduled jobs", "zh": "计划任务报告"})
+@task(
+    title={"en": "Report of scheduled jobs", "zh": "计划任务报告"},
+    description={"zh": "按任务统计一日、一周或一月内成功、失败、延迟和错过的运行，输出 CSV 和 HTML。"},
+)
 def report(
     context: Context,
     connection: Annotated[Connection, "Database of the scheduler's records"],

@@ -10,7 +10,7 @@ from merp_runner import Connection, Context, ParameterError, task
 FOLDER: Final = "/scripts"
 
 
-@task(title={"en": "SQL script", "zh": "SQL 脚本"})
+@task(title={"en": "SQL script", "zh": "SQL 脚本"}, description={"zh": "在一个事务中执行 SQL 语句。"})
 def sql_script(
     context: Context,
     connection: Annotated[Connection, "Database that the script runs in"],

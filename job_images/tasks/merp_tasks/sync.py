@@ -9,7 +9,7 @@ _MAX_BATCH: Final = 10_000
 _DAY: Final = 86_400
 
 
-@task(title={"en": "Data sync", "zh": "数据同步"})
+@task(title={"en": "Data sync", "zh": "数据同步"}, description={"zh": "复制游标不早于目标中最新值的行，从最旧的开始。"})
 def data_sync(
     context: Context,
     source: Annotated[Connection, "Database that is read"],
