@@ -24,7 +24,8 @@ from merp_api.pauses import PAUSE_SECONDS, Pauses
 from merp_api.plans import Plans
 from merp_api.previews import Previews
 from merp_api.records import Records
-from merp_api.routes import batches, executions, health, jobs, plan, shared, tasks
+from merp_api.rollups import Rollups
+from merp_api.routes import batches, executions, health, history, jobs, plan, shared, tasks
 from merp_api.rules import JobRules
 from merp_api.runs import Runs
 from merp_api.settings import Settings
@@ -98,6 +99,7 @@ def create_app(
         Explanations(cluster, job_service, runs),
         Logs(cluster, lookup, records),
         Batches(job_service, pauses, runs),
+        Rollups(cluster, identities, records),
         catalogue,
     )
     problems.install(app)
@@ -105,6 +107,7 @@ def create_app(
     # Jobs after those: /jobs/history and /jobs/preview must not be taken for a job.
     for router in (
         executions.router,
+        history.router,
         plan.router,
         batches.router,
         jobs.router,

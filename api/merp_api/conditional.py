@@ -14,7 +14,9 @@ def tagged(request: Request, response: Response, view: Shown, tag: str | None = 
     if tag is None:
         tag = f'W/"{hashlib.sha256(view.model_dump_json().encode()).hexdigest()[:32]}"'
     if is_known(request.headers.get("if-none-match"), tag):
-        return Response(status_code=304, headers={"ETag": tag})
+        # What a cache keeps it under, as the full answer says it.
+        kept = {name: response.headers[name] for name in ("Vary", "Content-Language") if name in response.headers}
+        return Response(status_code=304, headers=kept | {"ETag": tag})
     response.headers["ETag"] = tag
     return view
 

@@ -21,6 +21,7 @@ from merp_api.plans import Plans
 from merp_api.previews import Previews
 from merp_api.problems import FieldError, Problem
 from merp_api.records import Records
+from merp_api.rollups import Rollups
 from merp_api.runs import Runs
 from merp_api.settings import Settings
 from merp_crds.catalogue import Catalogue
@@ -48,6 +49,7 @@ class Services:
     explanations: Explanations
     logs: Logs
     batches: Batches
+    rollups: Rollups
     # None: any task may be called.
     catalogue: Catalogue | None
 

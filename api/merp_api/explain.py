@@ -5,14 +5,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from merp_api.outlooks import CheckView
+from merp_api.checktexts import CHECKS
+from merp_api.diagnosed import diagnosis_view
+from merp_api.outlooks import Check, CheckView
 from merp_api.previews import is_certain
+from merp_api.schemas import DiagnosisView
 from merp_api.translate import Json
-from merp_api.views import condition, invalid, pause_note, wants_pause
+from merp_api.views import condition, invalid, invalid_reason, pause_note, wants_pause
 from merp_crds.common import parse_rfc3339, rfc3339
+from merp_crds.diagnoses import condition_diagnosis, diagnosis
+from merp_crds.languages import Language
 from merp_crds.reasons import ConditionReason, ConditionType, Reason, RunState, Verdict
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import ConcurrencyPolicy
+from merp_crds.texts import texts
 
 # As long as an operator needs at most to start what is due: beyond, it is away or overrun.
 OVERDUE: Final = timedelta(seconds=60)
@@ -20,6 +26,12 @@ OVERDUE: Final = timedelta(seconds=60)
 _LOOKED_BACK: Final = timedelta(days=7)
 _POD_REASONS: Final = frozenset(
     {Reason.IMAGE_PULL, Reason.CONFIG_ERROR, Reason.UNSCHEDULABLE, Reason.INIT_FAILED, Reason.START_REFUSED}
+)
+_NOT_HELD: Final = texts(
+    "nothing holds it up: it runs when it is asked for, or when its dependencies are met",
+    "",
+    "没有阻碍：手动触发或依赖满足时运行",
+    "",
 )
 _OVERLAP_REASONS: Final = frozenset({Reason.OVERLAP, Reason.QUEUE_FULL})
 
@@ -37,32 +49,63 @@ class Facts:
     pool: Json | str | None
 
 
-def explain(facts: Facts, now: datetime) -> list[CheckView]:
-    """Every check, in order; `ok` says whether it lets the job run."""
+def explain(facts: Facts, now: datetime, language: Language = Language.EN) -> list[CheckView]:
+    """Every check, in order; `ok` says whether it lets the job run, and what holds it up is told in the language."""
     found = (
-        ("definition", _definition(facts)),
-        ("operator", _operator(facts, now)),
-        ("paused", _paused(facts, now)),
-        ("schedule", _schedule(facts, now)),
-        ("calendar", _calendar(facts, now)),
-        ("missed", _missed(facts)),
-        ("overlap", _overlap(facts)),
-        ("dependency", _dependency(facts)),
-        ("pool", _pool(facts)),
-        ("waiting", _waiting(facts)),
-        ("pod", _pod(facts)),
+        (Check.DEFINITION, _definition(facts)),
+        (Check.OPERATOR, _operator(facts, now)),
+        (Check.PAUSED, _paused(facts, now)),
+        (Check.SCHEDULE, _schedule(facts, now)),
+        (Check.CALENDAR, _calendar(facts, now)),
+        (Check.MISSED, _missed(facts)),
+        (Check.OVERLAP, _overlap(facts)),
+        (Check.DEPENDENCY, _dependency(facts)),
+        (Check.POOL, _pool(facts)),
+        (Check.WAITING, _waiting(facts)),
+        (Check.POD, _pod(facts)),
     )
-    return [CheckView(check=name, ok=ok, detail=detail) for name, (ok, detail) in found]
+    return [
+        CheckView(check=check, ok=ok, detail=detail, diagnosis=None if ok else _diagnosis(check, facts, language))
+        for check, (ok, detail) in found
+    ]
 
 
-def summary(checks: Iterable[CheckView], next_run_time: datetime | None) -> str:
+def summary(checks: Iterable[CheckView], next_run_time: datetime | None, language: Language = Language.EN) -> str:
     """The first check that does not let it run, in a sentence."""
+    chinese = language is Language.ZH
     held = next((check for check in checks if not check.ok), None)
     if held is not None:
-        return f"{held.check}: {held.detail}"
+        told = f"{held.diagnosis.sentence}" if chinese and held.diagnosis is not None else ""
+        return f"{told}{held.check}: {held.detail}"
     if next_run_time is None:
-        return "nothing holds it up: it runs when it is asked for, or when its dependencies are met"
-    return f"nothing holds it up: it is due next at {next_run_time.isoformat()}"
+        return _NOT_HELD.of(language).sentence
+    due = next_run_time.isoformat()
+    return f"没有阻碍：下次到期时间为 {due}" if chinese else f"nothing holds it up: it is due next at {due}"
+
+
+def _diagnosis(check: Check, facts: Facts, language: Language) -> DiagnosisView:
+    """What the reason means that the operator gave, else what the check itself does."""
+    condition_reason, reason = _reasons(check, facts)
+    found = condition_diagnosis(condition_reason, language) or diagnosis(reason, language)
+    return diagnosis_view(found or CHECKS[check].of(language))
+
+
+def _reasons(check: Check, facts: Facts) -> tuple[str | None, str | None]:
+    """Of a check that is not ok: the reason of the condition, or of the newest verdict, that it goes by."""
+    last = _last(facts)
+    verdict = None if last is None else str(last["reason"])
+    trouble = condition(facts.job, ConditionType.ON_SCHEDULE) or {}
+    match check:
+        case Check.DEFINITION:
+            return (None if invalid(facts.job) is None else invalid_reason(facts.job)), None
+        case Check.DEPENDENCY if trouble.get("reason") == ConditionReason.UPSTREAM_CANNOT_RUN:
+            return trouble["reason"], None
+        case Check.MISSED | Check.POD | Check.DEPENDENCY:
+            return None, verdict
+        case Check.OVERLAP if verdict in _OVERLAP_REASONS:
+            return None, verdict
+        case _:
+            return None, None
 
 
 _Answer = tuple[bool, str]

@@ -5,6 +5,7 @@ from pydantic import ValidationError
 from merp_api import problems
 from merp_api.calendars import read_working_days
 from merp_api.cluster import Cluster
+from merp_api.diagnosed import diagnosed_execution
 from merp_api.explain import Facts, explain, summary
 from merp_api.filters import OneHistoryQuery
 from merp_api.identity import Caller
@@ -14,6 +15,7 @@ from merp_api.problems import Problem
 from merp_api.runs import Runs
 from merp_api.schemas import ExecutionView
 from merp_api.translate import Json
+from merp_crds.languages import Language
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Schedule
 from merp_kube.client import ApiError
@@ -27,19 +29,20 @@ class Explanations:
         self._jobs = jobs
         self._runs = runs
 
-    async def explain(self, caller: Caller, namespace: str, name: str) -> ExplainView:
+    async def explain(self, caller: Caller, namespace: str, name: str, language: Language) -> ExplainView:
         """Why a job does not run. What the caller may not read beside the job is said in its check."""
         job = await self._jobs.get(caller, namespace, name)
         facts = Facts(job, await self._timetable(caller, job), await self._pool(caller, job))
-        checks = explain(facts, self._jobs.now())
+        checks = explain(facts, self._jobs.now(), language)
         view = self._jobs.view(job)
+        last = await self._last(caller, namespace, name)
         return ExplainView(
             job_id=name,
             namespace=namespace,
             status=view.status,
-            summary=summary(checks, view.next_run_time),
+            summary=summary(checks, view.next_run_time, language),
             checks=checks,
-            last_execution=await self._last(caller, namespace, name),
+            last_execution=None if last is None else diagnosed_execution(last, language),
         )
 
     async def _timetable(self, caller: Caller, job: Json) -> Timetable | str | None:

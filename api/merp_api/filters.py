@@ -1,6 +1,7 @@
 """Parameters of URLs: which jobs, which executions, and pages of them."""
 
-from datetime import datetime
+import re
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -16,13 +17,22 @@ DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 500
 # The whole word for "every namespace"; no namespace can have this name.
 ALL_NAMESPACES: Final = "*"
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def _moment(value: object) -> object:
     return parse_time(value) if isinstance(value, str) else value
 
 
+def _day(value: object) -> object:
+    # A number is the seconds since 1970 to pydantic, and means nothing to people.
+    if isinstance(value, str) and not _DAY.fullmatch(value):
+        raise ValueError(f"{value[:32]!r} is no day: write it as 2026-12-31")
+    return value
+
+
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
+Day = Annotated[date, BeforeValidator(_day)]
 NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 NamespaceOrAll = Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", max_length=63)]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Entries of a page, 1 to 500.")]
@@ -159,3 +169,25 @@ class HistoryQuery(OneHistoryQuery):
         Annotated[str, Field(max_length=253)] | None,
         Field(description="Id of a job: the history of every job that had it, deleted ones too."),
     ] = None
+
+
+class OneDaysQuery(Query):
+    """Which days of a job, UTC."""
+
+    namespace: Annotated[NamespaceName | None, Field(description="Default: the installation's namespace.")] = None
+    start: Annotated[Day | None, Field(description="First day. Default: 29 days before the last.")] = None
+    end: Annotated[Day | None, Field(description="Last day, at most 365 after the first. Default: today.")] = None
+
+
+class DaysQuery(OneDaysQuery):
+    """Which days, UTC."""
+
+    namespace: Annotated[
+        NamespaceOrAll | None, Field(description="`*` for all. Default: the installation's namespace.")
+    ] = None
+
+
+class WorstQuery(DaysQuery):
+    """Of which days, and how many jobs."""
+
+    limit: Annotated[int, Field(ge=1, le=100, description="How many jobs, 1 to 100.")] = 20

@@ -20,6 +20,7 @@ from merp_api.schemas import JobView
 from merp_api.times import parse_time
 from merp_api.translate import Json
 from merp_api.views import job_view, job_zone
+from merp_crds.languages import Language
 from merp_crds.names import (
     ANNOTATION_CREATED_BY,
     ANNOTATION_IDEMPOTENCY,
@@ -161,16 +162,18 @@ async def retried(work: Callable[[], Awaitable[Written]]) -> Written:
     return await work()
 
 
-def etag(job: Json) -> str:
-    """The version of a job, as ETag and If-Match have it."""
-    return f'"{job["metadata"]["resourceVersion"]}"'
+def etag(job: Json, language: Language = Language.EN) -> str:
+    """The version of a job, as ETag and If-Match have it; another one for what is told in another language."""
+    told = "" if language is Language.EN else f"-{language.value}"
+    return f'"{job["metadata"]["resourceVersion"]}{told}"'
 
 
 def check_match(job: Json, if_match: str | None) -> None:
     """Raises Problem 412 where a job is not of the version that a client expects."""
     if if_match is None or if_match.strip() == "*":
         return
-    if etag(job) not in [candidate.strip() for candidate in if_match.split(",")]:
+    candidates = {candidate.strip() for candidate in if_match.split(",")}
+    if candidates.isdisjoint(etag(job, language) for language in Language):
         raise Problem(problems.PRECONDITION, f"its ETag is {etag(job)} now: read it again")
 
 

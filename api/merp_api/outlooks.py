@@ -1,13 +1,14 @@
 """What clients ask and are told of what is to come, and of why a job does not run."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from merp_api.job_parts import CalendarBody
 from merp_api.models import Body, View
-from merp_api.schemas import ExecutionView, JobStatus, JobType
+from merp_api.schemas import DiagnosisView, ExecutionView, JobStatus, JobType
 from merp_crds.scheduledjob import MAX_INT32
 
 
@@ -81,12 +82,31 @@ class PlanView(View):
     left_out_count: int
 
 
+class Check(StrEnum):
+    """What a run depends on, in the order in which it meets it."""
+
+    DEFINITION = "definition"
+    OPERATOR = "operator"
+    PAUSED = "paused"
+    SCHEDULE = "schedule"
+    CALENDAR = "calendar"
+    MISSED = "missed"
+    OVERLAP = "overlap"
+    DEPENDENCY = "dependency"
+    POOL = "pool"
+    WAITING = "waiting"
+    POD = "pod"
+
+
 class CheckView(View):
     """One thing that a run depends on."""
 
-    check: Annotated[str, Field(description="definition, operator, paused, schedule, calendar, missed, overlap …")]
+    check: Annotated[Check, Field(description="What is looked at.")]
     ok: Annotated[bool, Field(description="Whether it lets the job run.")]
-    detail: str
+    detail: Annotated[str, Field(description="The particulars, in English.")]
+    diagnosis: Annotated[
+        DiagnosisView | None, Field(description="If it is not ok: what that means and what to do.")
+    ] = None
 
 
 class ExplainView(View):

@@ -132,6 +132,13 @@ class PausedView(View):
     until: str | None
 
 
+class DiagnosisView(View):
+    """What a reason means, in the language that was asked for."""
+
+    sentence: Annotated[str, Field(description="What happened.")]
+    remedy: Annotated[str | None, Field(description="What to do; null where nothing is to be done.")]
+
+
 class JobView(View):
     """A job: the seed's fields first. Times have the offset of the job's zone."""
 
@@ -170,6 +177,8 @@ class JobView(View):
     paused: PausedView | None
     suspended: Annotated[bool, Field(description="Whether the manifest itself declares a pause.")]
     message: Annotated[str | None, Field(description="What is wrong with it, if its status is invalid.")]
+    reason: Annotated[str | None, Field(description="The same in one word.")]
+    diagnosis: Annotated[DiagnosisView | None, Field(description="What that means and what to do.")] = None
 
 
 class CatchUpView(View):
@@ -241,6 +250,7 @@ class ExecutionView(View):
     status: str
     trigger: str
     reason: str | None = None
+    diagnosis: Annotated[DiagnosisView | None, Field(description="What the reason means and what to do.")] = None
     start_time: datetime | None = None
     end_time: datetime | None = None
     due_time: datetime | None = None

@@ -47,6 +47,7 @@ def job_view(job: Json, default_zone: str, now: datetime) -> JobView:
         paused=pause_note(metadata),
         suspended=bool((job.get("spec") or {}).get("suspend")),
         message=problem,
+        reason=None if problem is None else invalid_reason(job),
     )
 
 
@@ -83,6 +84,12 @@ def invalid(job: Json) -> str | None:
     if found is None or found.get("status") != "False" or not _observed(job, found.get("observedGeneration")):
         return None
     return str(found.get("message") or found.get("reason") or "the definition is not valid")
+
+
+def invalid_reason(job: Json) -> str | None:
+    """The same in one word, None where the operator gave none."""
+    found = condition(job, ConditionType.READY) or {}
+    return str(found["reason"]) if found.get("reason") else None
 
 
 def wants_pause(job: Json, now: datetime) -> bool:

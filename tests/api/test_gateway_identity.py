@@ -40,6 +40,9 @@ PATHS = [
     ("GET", "/api/v1/calendars"),
     ("GET", "/api/v1/executions/00000000-0000-0000-0000-000000000000/log"),
     ("GET", "/api/v1/jobs?sort=name"),
+    ("GET", "/api/v1/history/daily"),
+    ("GET", "/api/v1/history/worst"),
+    ("GET", "/api/v1/jobs/j/history/daily"),
     ("GET", "/api/v1/tasks"),
     ("GET", "/api/v1/tasks/inventory_check"),
 ]

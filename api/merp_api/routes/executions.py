@@ -6,7 +6,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from merp_api.deps import CallerOf, ExecutionId, IdempotencyKey, JobId, OptionalJsonBody, ServicesOf
+from merp_api.diagnosed import diagnosed_execution
 from merp_api.filters import HistoryQuery, LogQuery, NamespaceQuery, OneHistoryQuery
+from merp_api.languages import LanguageOf
 from merp_api.openapi import answers, request_body
 from merp_api.routes.links import link_next, location
 from merp_api.schemas import (
@@ -14,6 +16,7 @@ from merp_api.schemas import (
     ExecutionView,
     RetryBody,
 )
+from merp_crds.languages import Language
 
 router = APIRouter(prefix="/api/v1", tags=["executions"])
 
@@ -22,13 +25,14 @@ router = APIRouter(prefix="/api/v1", tags=["executions"])
 async def get_history(
     query: Annotated[HistoryQuery, Query()],
     caller: CallerOf,
+    language: LanguageOf,
     services: ServicesOf,
     request: Request,
     response: Response,
 ) -> ExecutionList:
     """A page of what ran, newest start first."""
     items, cursor = await services.runs.history(caller, query, query.namespace or services.settings.merp_namespace)
-    return _page(items, cursor, request, response)
+    return _page(items, cursor, language, request, response)
 
 
 @router.get("/jobs/{id}/history", responses=answers(400, 401, 403, 404))
@@ -36,6 +40,7 @@ async def get_job_history(
     name: JobId,
     query: Annotated[OneHistoryQuery, Query()],
     caller: CallerOf,
+    language: LanguageOf,
     services: ServicesOf,
     request: Request,
     response: Response,
@@ -43,16 +48,21 @@ async def get_job_history(
     """A page of the runs of one job, newest start first."""
     namespace = query.namespace or services.settings.merp_namespace
     items, cursor = await services.runs.job_history(caller, query, namespace, name)
-    return _page(items, cursor, request, response)
+    return _page(items, cursor, language, request, response)
 
 
 @router.get("/executions/{id}", responses=answers(400, 401, 403, 404))
 async def get_execution(
-    execution_id: ExecutionId, query: Annotated[NamespaceQuery, Query()], caller: CallerOf, services: ServicesOf
+    execution_id: ExecutionId,
+    query: Annotated[NamespaceQuery, Query()],
+    caller: CallerOf,
+    language: LanguageOf,
+    services: ServicesOf,
 ) -> ExecutionView:
     """One run."""
     default = services.settings.merp_namespace
-    return (await services.executions.find(caller, query.namespace, default, execution_id)).view
+    found = await services.executions.find(caller, query.namespace, default, execution_id)
+    return diagnosed_execution(found.view, language)
 
 
 @router.get(
@@ -74,13 +84,19 @@ async def get_log(
 
 @router.post("/executions/{id}/cancel", status_code=202, responses=answers(400, 401, 403, 404, 409))
 async def cancel_execution(
-    execution_id: ExecutionId, query: Annotated[NamespaceQuery, Query()], caller: CallerOf, services: ServicesOf
+    execution_id: ExecutionId,
+    query: Annotated[NamespaceQuery, Query()],
+    caller: CallerOf,
+    language: LanguageOf,
+    services: ServicesOf,
 ) -> ExecutionView:
     """End a run, waiting or running. The answer is the run as it is now; asked once more, nothing changes.
 
     409 where it has ended.
     """
-    return await services.cancellations.cancel(caller, query.namespace, services.settings.merp_namespace, execution_id)
+    default = services.settings.merp_namespace
+    view = await services.cancellations.cancel(caller, query.namespace, default, execution_id)
+    return diagnosed_execution(view, language)
 
 
 @router.post(
@@ -95,6 +111,7 @@ async def retry_execution(
     body: OptionalJsonBody,
     key: IdempotencyKey,
     caller: CallerOf,
+    language: LanguageOf,
     services: ServicesOf,
     response: Response,
 ) -> ExecutionView:
@@ -105,9 +122,11 @@ async def retry_execution(
     default = services.settings.merp_namespace
     execution = await services.runs.retry(caller, query.namespace, default, execution_id, body, key)
     response.headers["Location"] = location(services, f"/api/v1/executions/{execution.id}", execution.namespace)
-    return execution
+    return diagnosed_execution(execution, language)
 
 
-def _page(items: list[ExecutionView], cursor: str | None, request: Request, response: Response) -> ExecutionList:
+def _page(
+    items: list[ExecutionView], cursor: str | None, language: Language, request: Request, response: Response
+) -> ExecutionList:
     link_next(request, response, cursor)
-    return ExecutionList(items=items, next_cursor=cursor)
+    return ExecutionList(items=[diagnosed_execution(item, language) for item in items], next_cursor=cursor)

@@ -17,8 +17,10 @@ from merp_api.deps import (
     Services,
     ServicesOf,
 )
+from merp_api.diagnosed import diagnosed_execution, diagnosed_job
 from merp_api.filters import JobsQuery, NamespaceQuery, ResumeQuery
 from merp_api.jobs import etag
+from merp_api.languages import LanguageOf
 from merp_api.openapi import answers, request_body
 from merp_api.routes.links import link_next, location
 from merp_api.schemas import (
@@ -33,6 +35,7 @@ from merp_api.schemas import (
     ResumedJobView,
 )
 from merp_api.translate import Json
+from merp_crds.languages import Language
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 _CRON_EXAMPLE: Final = {
@@ -60,13 +63,19 @@ InNamespace = Annotated[NamespaceQuery, Query()]
 
 @router.get("", response_model=JobList, responses=answers(304, 400, 401, 403, 410))
 async def list_jobs(
-    query: Annotated[JobsQuery, Query()], caller: CallerOf, services: ServicesOf, request: Request, response: Response
+    query: Annotated[JobsQuery, Query()],
+    caller: CallerOf,
+    language: LanguageOf,
+    services: ServicesOf,
+    request: Request,
+    response: Response,
 ) -> JobList | Response:
     """A page of jobs that meet every filter, in an order. 304 if the page is still as If-None-Match names it."""
     namespace = query.namespace or services.settings.merp_namespace
     items, cursor = await services.jobs.page(caller, namespace, query)
     link_next(request, response, cursor)
-    return tagged(request, response, JobList(items=items, next_cursor=cursor))
+    told = [diagnosed_job(item, language) for item in items]
+    return tagged(request, response, JobList(items=told, next_cursor=cursor))
 
 
 @router.post(
@@ -80,6 +89,7 @@ async def create_job(
     body: JsonBody,
     key: IdempotencyKey,
     caller: CallerOf,
+    language: LanguageOf,
     services: ServicesOf,
     response: Response,
 ) -> JobView:
@@ -88,16 +98,23 @@ async def create_job(
     job, created = await services.jobs.create(caller, namespace, body, key)
     response.status_code = 201 if created else 200
     response.headers["Location"] = location(services, f"/api/v1/jobs/{job['metadata']['name']}", namespace)
-    return _one(services, job, response)
+    return _one(services, job, response, language)
 
 
 @router.get("/{id}", response_model=JobView, responses=answers(304, 400, 401, 403, 404))
 async def get_job(
-    name: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, request: Request, response: Response
+    name: JobId,
+    query: InNamespace,
+    caller: CallerOf,
+    language: LanguageOf,
+    services: ServicesOf,
+    request: Request,
+    response: Response,
 ) -> JobView | Response:
     """One job. 304 if it is still of the version that If-None-Match names."""
     job = await services.jobs.get(caller, query.namespace or services.settings.merp_namespace, name)
-    return tagged(request, response, services.jobs.view(job), etag(job))
+    view = diagnosed_job(services.jobs.view(job), language)
+    return tagged(request, response, view, etag(job, language))
 
 
 @router.put(
@@ -110,6 +127,7 @@ async def replace_job(
     query: InNamespace,
     body: JsonBody,
     caller: CallerOf,
+    language: LanguageOf,
     services: ServicesOf,
     response: Response,
     if_match: IfMatch = None,
@@ -117,7 +135,7 @@ async def replace_job(
     """Change a job. Additional fields that are left out, and what REST does not know, stay as they are."""
     namespace = query.namespace or services.settings.merp_namespace
     job = await services.jobs.replace(caller, namespace, name, body, if_match)
-    return _one(services, job, response)
+    return _one(services, job, response, language)
 
 
 @router.patch(
@@ -130,6 +148,7 @@ async def patch_job(
     query: InNamespace,
     body: MergePatch,
     caller: CallerOf,
+    language: LanguageOf,
     services: ServicesOf,
     response: Response,
     if_match: IfMatch = None,
@@ -137,7 +156,7 @@ async def patch_job(
     """Change what a merge patch names, and nothing else. Another job_type drops the time of the former one."""
     namespace = query.namespace or services.settings.merp_namespace
     job = await services.jobs.patch(caller, namespace, name, body, if_match)
-    return _one(services, job, response)
+    return _one(services, job, response, language)
 
 
 @router.delete("/{id}", status_code=204, responses=answers(400, 401, 403, 404))
@@ -152,12 +171,18 @@ async def delete_job(name: JobId, query: InNamespace, caller: CallerOf, services
     openapi_extra=request_body(PauseBody, optional=True),
 )
 async def pause_job(
-    name: JobId, query: InNamespace, body: OptionalJsonBody, caller: CallerOf, services: ServicesOf, response: Response
+    name: JobId,
+    query: InNamespace,
+    body: OptionalJsonBody,
+    caller: CallerOf,
+    language: LanguageOf,
+    services: ServicesOf,
+    response: Response,
 ) -> JobView:
     """Pause a job until it is resumed. 202 if the operator has not acted on it within three seconds."""
     job, in_force = await services.pauses.pause(caller, query.namespace or services.settings.merp_namespace, name, body)
     response.status_code = 200 if in_force else 202
-    return _one(services, job, response)
+    return _one(services, job, response, language)
 
 
 @router.post(
@@ -170,6 +195,7 @@ async def resume_job(
     query: Annotated[ResumeQuery, Query()],
     key: IdempotencyKey,
     caller: CallerOf,
+    language: LanguageOf,
     services: ServicesOf,
     response: Response,
 ) -> ResumedJobView | JobView:
@@ -181,7 +207,7 @@ async def resume_job(
     namespace = query.namespace or services.settings.merp_namespace
     resumed = await services.pauses.resume(caller, namespace, name, query.missed, key)
     response.status_code = 200 if resumed.in_force else 202
-    view = _one(services, resumed.job, response)
+    view = _one(services, resumed.job, response, language)
     if resumed.catch_up is None or resumed.catch_up.run is None:
         return view
     catch_up = CatchUpView(run=resumed.catch_up.run, due_times=resumed.catch_up.due_times)
@@ -200,6 +226,7 @@ async def execute_job(
     body: OptionalJsonBody,
     key: IdempotencyKey,
     caller: CallerOf,
+    language: LanguageOf,
     services: ServicesOf,
     response: Response,
 ) -> ExecutionView:
@@ -207,9 +234,9 @@ async def execute_job(
     namespace = query.namespace or services.settings.merp_namespace
     execution = await services.runs.execute(caller, namespace, name, body, key)
     response.headers["Location"] = location(services, f"/api/v1/executions/{execution.id}", namespace)
-    return execution
+    return diagnosed_execution(execution, language)
 
 
-def _one(services: Services, job: Json, response: Response) -> JobView:
-    response.headers["ETag"] = etag(job)
-    return services.jobs.view(job)
+def _one(services: Services, job: Json, response: Response, language: Language) -> JobView:
+    response.headers["ETag"] = etag(job, language)
+    return diagnosed_job(services.jobs.view(job), language)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from merp_api.deps import CallerOf, JobId, JsonBody, ServicesOf
 from merp_api.filters import NamespaceQuery, PlanQuery
+from merp_api.languages import LanguageOf
 from merp_api.openapi import answers, request_body
 from merp_api.outlooks import ExplainView, PlanView, PreviewBody, PreviewView
 from merp_api.routes.links import link_next
@@ -37,7 +38,8 @@ async def get_plan(
 
 @router.get("/jobs/{id}/explain", responses=answers(400, 401, 403, 404))
 async def explain_job(
-    name: JobId, query: Annotated[NamespaceQuery, Query()], caller: CallerOf, services: ServicesOf
+    name: JobId, query: Annotated[NamespaceQuery, Query()], caller: CallerOf, language: LanguageOf, services: ServicesOf
 ) -> ExplainView:
     """Why a job does not run: one check after another, each with yes or no and a sentence."""
-    return await services.explanations.explain(caller, query.namespace or services.settings.merp_namespace, name)
+    namespace = query.namespace or services.settings.merp_namespace
+    return await services.explanations.explain(caller, namespace, name, language)
