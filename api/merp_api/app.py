@@ -18,6 +18,7 @@ from merp_api.executions import Executions
 from merp_api.explanations import Explanations
 from merp_api.identity import Identities
 from merp_api.jobs import Jobs
+from merp_api.limits import Rates, Streams
 from merp_api.logs import Logs
 from merp_api.middleware import Authentication, RequestLog
 from merp_api.pauses import PAUSE_SECONDS, Pauses
@@ -100,6 +101,7 @@ def create_app(
         Logs(cluster, lookup, records),
         Batches(job_service, pauses, runs),
         Rollups(cluster, identities, records),
+        Streams(settings.merp_streams_per_user, settings.merp_streams),
         catalogue,
     )
     problems.install(app)
@@ -117,6 +119,7 @@ def create_app(
     ):
         app.include_router(router)
     # The last one added is the outermost.
-    app.add_middleware(Authentication, identities=identities)
+    rates = Rates(settings.merp_requests_per_second, settings.merp_request_burst)
+    app.add_middleware(Authentication, identities=identities, rates=rates)
     app.add_middleware(RequestLog)
     return app

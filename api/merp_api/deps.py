@@ -15,6 +15,7 @@ from merp_api.executions import Executions
 from merp_api.explanations import Explanations
 from merp_api.identity import Caller, Identities
 from merp_api.jobs import Jobs
+from merp_api.limits import Streams
 from merp_api.logs import Logs
 from merp_api.pauses import Pauses
 from merp_api.plans import Plans
@@ -50,6 +51,7 @@ class Services:
     logs: Logs
     batches: Batches
     rollups: Rollups
+    streams: Streams
     # None: any task may be called.
     catalogue: Catalogue | None
 

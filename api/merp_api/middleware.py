@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from merp_api import problems, refusals
 from merp_api.identity import Identities
+from merp_api.limits import Rates
 from merp_api.problems import Problem
 from merp_kube.client import ApiError, Unreachable
 
@@ -66,11 +67,14 @@ class RequestLog:
 
 
 class Authentication:
-    """Turns every request without a valid token away, before anything looks at what it asks for."""
+    """Turns every request without a valid token away, before anything looks at what it asks for; so it does with those
+    of somebody who sends too many.
+    """
 
-    def __init__(self, app: ASGIApp, identities: Identities) -> None:
+    def __init__(self, app: ASGIApp, identities: Identities, rates: Rates) -> None:
         self.app = app
         self.identities = identities
+        self.rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI has it."""
@@ -79,12 +83,13 @@ class Authentication:
             return
         try:
             caller = await self.identities.caller(Headers(scope=scope).getlist("authorization"))
+            scope["state"]["caller"] = caller
+            self.rates.take(caller.user)
         except (Problem, ApiError, Unreachable) as error:
             problem = error if isinstance(error, Problem) else refusals.problem(error)
             answer = problems.render(problem, scope["state"]["request_id"])
             await answer(scope, receive, send)
             return
-        scope["state"]["caller"] = caller
         await self.app(scope, receive, send)
 
 

@@ -25,7 +25,7 @@ _DESCRIPTIONS: Final = {
     412: "It is no longer as If-Match expects it",
     413: "The body is too large",
     415: "The body is not JSON",
-    429: "The cluster asks to wait",
+    429: "Too many requests or streams; Retry-After says when to ask again",
     500: "A fault of the gateway",
     502: "The API server failed",
     503: "The API server or the records cannot be reached",

@@ -1,7 +1,7 @@
 """A schedule that nobody has saved yet: when it would be due, and what is likely not meant."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ from merp_crds.zones import find_zone
 
 # 29 February of a leap year comes at most eight years after the one before.
 _AHEAD: Final = timedelta(days=9 * 366)
+# No time that clients write lies behind this, and there is still a year for clocks to change in.
+_END_OF_TIMES: Final = datetime(9999, 1, 1, tzinfo=UTC)
 _FIELDS: Final = {"timeZone": "time_zone", "calendar": "calendar"}
 
 
@@ -63,7 +65,7 @@ class Previews:
 def preview(schedule: Schedule, timetable: Timetable, start: datetime, now: datetime, count: int) -> PreviewView:
     """The first `count` due times after `start`. Pure."""
     zone = find_zone(timetable.zone)
-    end = start + _AHEAD
+    end = _END_OF_TIMES if start > _END_OF_TIMES - _AHEAD else start + _AHEAD
     due_times = list(islice(timetable.between(start, end), count))
     last = due_times[-1] if due_times else end
     dropped = islice(timetable.dropped(start, last), count)

@@ -47,6 +47,18 @@ class Settings(DatabaseSettings):
         NoDecode,
         Field(description="Names of privileged tasks, with commas between them; only shown. Default: none."),
     ] = frozenset()
+    merp_requests_per_second: Annotated[
+        float, Field(ge=0, le=10_000, description="Requests a second of one user. Default: 50. 0: any number.")
+    ] = 50.0
+    merp_request_burst: Annotated[
+        int, Field(ge=1, le=100_000, description="Requests of one user at once, after a silence. Default: 200.")
+    ] = 200
+    merp_streams_per_user: Annotated[
+        int, Field(ge=1, le=10_000, description="Logs that one user reads at the same time. Default: 10.")
+    ] = 10
+    merp_streams: Annotated[
+        int, Field(ge=1, le=10_000, description="Logs that all users read at the same time. Default: 100.")
+    ] = 100
     merp_api_server: Annotated[
         str, Field(description="URL of the API server. Default: that of the pod's own cluster.")
     ] = ""

@@ -29,6 +29,8 @@ def _environment(folder: Path, **variables: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("variables", "named"),
     [
+        pytest.param({"MERP_REQUESTS_PER_SECOND": "-1"}, "MERP_REQUESTS_PER_SECOND", id="negative-rate"),
+        pytest.param({"MERP_STREAMS": "none"}, "MERP_STREAMS", id="streams-are-no-number"),
         pytest.param({"JOB_STORE": "memory"}, "JOB_STORE", id="another-job-store"),
         pytest.param({"SERVICE_PORT": "http"}, "SERVICE_PORT", id="port-is-no-number"),
         pytest.param({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL", id="unknown-level"),

@@ -1,5 +1,6 @@
 """What ran. Its paths under `/api/v1/jobs` come before those of jobs: `history` is no id."""
 
+from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -9,6 +10,7 @@ from merp_api.deps import CallerOf, ExecutionId, IdempotencyKey, JobId, Optional
 from merp_api.diagnosed import diagnosed_execution
 from merp_api.filters import HistoryQuery, LogQuery, NamespaceQuery, OneHistoryQuery
 from merp_api.languages import LanguageOf
+from merp_api.limits import HeldStream
 from merp_api.openapi import answers, request_body
 from merp_api.routes.links import link_next, location
 from merp_api.schemas import (
@@ -78,8 +80,11 @@ async def get_log(
     The header Log-Source says which: pod or records.
     """
     default = services.settings.merp_namespace
-    log = await services.logs.read(caller, query.namespace, default, execution_id, query.lines, follow=query.follow)
-    return StreamingResponse(log.text, media_type="text/plain; charset=utf-8", headers={"Log-Source": log.source})
+    with ExitStack() as held:
+        held.enter_context(services.streams.one(caller.user))
+        log = await services.logs.read(caller, query.namespace, default, execution_id, query.lines, follow=query.follow)
+        headers = {"Log-Source": log.source}
+        return HeldStream(log.text, held=held.pop_all(), media_type="text/plain; charset=utf-8", headers=headers)
 
 
 @router.post("/executions/{id}/cancel", status_code=202, responses=answers(400, 401, 403, 404, 409))

@@ -96,6 +96,12 @@
     - {name: SERVICE_PORT, value: "8005"}
     - {name: MERP_NAMESPACE, value: {{ .Values.api.defaultNamespace | default .Values.watchNamespace | default "default" | quote }}}
     - {name: MERP_API_SERVER_CA, value: /etc/merp-api-server/ca.crt}
+    {{- with .Values.api.limits }}
+    - {name: MERP_REQUESTS_PER_SECOND, value: {{ .requestsPerSecond | quote }}}
+    - {name: MERP_REQUEST_BURST, value: {{ .requestBurst | quote }}}
+    - {name: MERP_STREAMS_PER_USER, value: {{ .streamsPerUser | quote }}}
+    - {name: MERP_STREAMS, value: {{ .streams | quote }}}
+    {{- end }}
     {{- if .Values.admissionPolicy.enabled }}
     - {name: MERP_PRIVILEGED_TASKS, value: {{ join "," .Values.admissionPolicy.privilegedTasks | quote }}}
     {{- end }}
