@@ -33,6 +33,7 @@ $(UV):
 
 generate: setup  ## write the generated files anew
 	@$(RUN)/python -m merp_crds
+	@$(RUN)/python -m merp_api.description
 	@$(UV) export --quiet --frozen --all-extras --no-dev --no-hashes --no-emit-project --no-header -o requirements.txt
 
 check: setup  ## format, lint, types, import contracts, generated files, chart: seconds, no cluster
@@ -42,6 +43,7 @@ check: setup  ## format, lint, types, import contracts, generated files, chart: 
 	@$(RUN)/lint-imports --no-cache > .lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@rm -f .lint-imports.log
 	@$(RUN)/python -m merp_crds --check
+	@$(RUN)/python -m merp_api.description --check
 	@$(UV) lock --check --quiet
 	@$(UV) export --quiet --frozen --all-extras --no-dev --no-hashes --no-emit-project --no-header | diff -u requirements.txt - \
 	  || { echo "requirements.txt is not what uv.lock says: run make generate"; exit 1; }

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from sqlalchemy import Engine
+from starlette.types import Lifespan
 
 from merp_api import openapi, problems, refusals
 from merp_api.batches import Batches
@@ -43,6 +44,37 @@ class Gateway(FastAPI):
         return self.openapi_schema
 
 
+def bare_gateway(lifespan: Lifespan[FastAPI] | None = None) -> Gateway:
+    """The gateway with its routes and nothing behind them: enough to describe it."""
+    app = Gateway(
+        title="mERP Scheduler",
+        version=version("merp-scheduler"),
+        description="Jobs, their runs and their history. Times without an offset are UTC unless a field says so.",
+        openapi_url=openapi.PATH,
+        # No pages that need a script from elsewhere, and none without a token.
+        docs_url=None,
+        redoc_url=None,
+        # Names of functions are stable and unique; paths in an operation's id are neither.
+        generate_unique_id_function=lambda route: route.name,
+        # A redirect would drop the body of a POST in some clients.
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    # Jobs after those: /jobs/history and /jobs/preview must not be taken for a job.
+    for router in (
+        executions.router,
+        history.router,
+        plan.router,
+        batches.router,
+        jobs.router,
+        shared.router,
+        tasks.router,
+        health.router,
+    ):
+        app.include_router(router)
+    return app
+
+
 def create_app(
     settings: Settings,
     cluster: Cluster,
@@ -71,20 +103,7 @@ def create_app(
         records.close()
         await cluster.close()
 
-    app = Gateway(
-        title="mERP Scheduler",
-        version=version("merp-scheduler"),
-        description="Jobs, their runs and their history. Times without an offset are UTC unless a field says so.",
-        openapi_url=openapi.PATH,
-        # No pages that need a script from elsewhere, and none without a token.
-        docs_url=None,
-        redoc_url=None,
-        # Names of functions are stable and unique; paths in an operation's id are neither.
-        generate_unique_id_function=lambda route: route.name,
-        # A redirect would drop the body of a POST in some clients.
-        redirect_slashes=False,
-        lifespan=lifespan,
-    )
+    app = bare_gateway(lifespan)
     app.state.services = Services(
         settings,
         cluster,
@@ -106,18 +125,6 @@ def create_app(
     )
     problems.install(app)
     refusals.install(app)
-    # Jobs after those: /jobs/history and /jobs/preview must not be taken for a job.
-    for router in (
-        executions.router,
-        history.router,
-        plan.router,
-        batches.router,
-        jobs.router,
-        shared.router,
-        tasks.router,
-        health.router,
-    ):
-        app.include_router(router)
     # The last one added is the outermost.
     rates = Rates(settings.merp_requests_per_second, settings.merp_request_burst)
     app.add_middleware(Authentication, identities=identities, rates=rates)

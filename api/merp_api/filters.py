@@ -36,7 +36,10 @@ Day = Annotated[date, BeforeValidator(_day)]
 NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 NamespaceOrAll = Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([-a-z0-9]*[a-z0-9])?)$", max_length=63)]
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="Entries of a page, 1 to 500.")]
-Cursor = Annotated[str, Field(min_length=1, max_length=4096, description="next_cursor of the page before.")]
+Cursor = Annotated[
+    Annotated[str, Field(min_length=1, max_length=4096)] | None,
+    Field(description="next_cursor of the page before. Default: the first page."),
+]
 Sought = Annotated[str, Field(min_length=1, max_length=100)]
 
 
@@ -113,7 +116,7 @@ class JobsQuery(Query):
         JobSort, Field(description="high before low; jobs without a next_run_time come last, whichever way.")
     ] = JobSort.ID
     limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor | None = None
+    cursor: Cursor = None
 
 
 class PlanQuery(Query):
@@ -130,7 +133,7 @@ class PlanQuery(Query):
         Moment | None, Field(description="Due at this moment or before; without an offset UTC. Default: a day later.")
     ] = None
     limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor | None = None
+    cursor: Cursor = None
 
     @field_validator("end")
     @classmethod
@@ -151,7 +154,7 @@ class OneHistoryQuery(Query):
         Field(description="Part of the run's name, reason, error or result, or of the job's name, in any case."),
     ] = None
     limit: Limit = DEFAULT_LIMIT
-    cursor: Cursor | None = None
+    cursor: Cursor = None
 
     @field_validator("end")
     @classmethod

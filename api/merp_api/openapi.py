@@ -6,14 +6,16 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from merp_api import problems
+from merp_api import examples, problems
 from merp_api.batch_views import BatchBody
 from merp_api.bodies import JSON
 from merp_api.outlooks import PreviewBody
 from merp_api.schemas import ExecutionBody, JobBody, JobPatch, PauseBody, ProblemView, RetryBody
 
 PATH: Final = "/api/v1/openapi.json"
+_WHOSE: Final = "A token that the cluster's API server accepts. What its owner may do there, they may do here."
 _REFERENCE: Final = "#/components/schemas/{model}"
+_PROBLEM: Final = "Problem{status}"
 _DESCRIPTIONS: Final = {
     304: "It is still as If-None-Match names it",
     400: "Wrong fields, each with its place and the remedy",
@@ -35,12 +37,8 @@ _EVERYWHERE: Final = (429, 500, 502, 503)
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The problems that a route declares."""
-    content = {problems.MEDIA_TYPE: {"schema": {"$ref": _REFERENCE.format(model=ProblemView.__name__)}}}
-    return {
-        status: {"description": _DESCRIPTIONS[status]} | ({"content": content} if status >= 400 else {})
-        for status in (*statuses, *_EVERYWHERE)
-    }
+    """The answers without success that a route declares."""
+    return {status: {"description": _DESCRIPTIONS[status]} for status in (*statuses, *_EVERYWHERE)}
 
 
 def request_body(
@@ -62,12 +60,42 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schema = model.model_json_schema(ref_template=_REFERENCE)
         schemas |= schema.pop("$defs", {})
         schemas[model.__name__] = schema
-    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+    components["responses"] = {_PROBLEM.format(status=status): _problem(status) for status in sorted(examples.PROBLEMS)}
+    components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer", "description": _WHOSE}}
     for path, operations in document["paths"].items():
         for operation in operations.values():
             # Wrong parameters are answered with 400, as everything that is wrong.
             operation["responses"].pop("422", None)
             operation["security"] = [] if path in ("/healthz", "/readyz") else [{"token": []}]
+            _complete(operation)
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     return document
+
+
+def _complete(operation: dict[str, Any]) -> None:
+    """Say how problems look, which every operation has in common, and put an example to every other answer."""
+    for status, answer in operation["responses"].items():
+        if int(status) >= 400 and "content" not in answer:
+            operation["responses"][status] = {"$ref": f"#/components/responses/{_PROBLEM.format(status=status)}"}
+        for media_type, content in (answer.get("content") or {}).items():
+            if media_type == JSON:
+                found = _answer(operation["operationId"], status, content["schema"])
+                content["example"] = found.model_dump(mode="json")
+            elif media_type == "text/plain":
+                content["example"] = examples.LOG
+
+
+def _problem(status: int) -> dict[str, Any]:
+    example = examples.PROBLEMS[status].model_dump(mode="json", by_alias=True, exclude_none=True)
+    schema = {"$ref": _REFERENCE.format(model=ProblemView.__name__)}
+    return {
+        "description": _DESCRIPTIONS[status],
+        "content": {problems.MEDIA_TYPE: {"schema": schema, "example": example}},
+    }
+
+
+def _answer(route: str, status: str, schema: dict[str, Any]) -> BaseModel:
+    # Of several forms the first.
+    reference: str = (schema.get("anyOf") or [schema])[0]["$ref"]
+    return examples.OF_ROUTES.get(f"{route} {status}") or examples.ANSWERS[reference.rpartition("/")[2]]

@@ -1,7 +1,7 @@
 """What ran. Its paths under `/api/v1/jobs` come before those of jobs: `history` is no id."""
 
 from contextlib import ExitStack
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
@@ -21,6 +21,7 @@ from merp_api.schemas import (
 from merp_crds.languages import Language
 
 router = APIRouter(prefix="/api/v1", tags=["executions"])
+_BESIDE: Final = {"concurrency_policy": "Allow"}
 
 
 @router.get("/jobs/history", responses=answers(400, 401, 403))
@@ -108,7 +109,7 @@ async def cancel_execution(
     "/executions/{id}/retry",
     status_code=202,
     responses=answers(400, 401, 403, 404, 409, 413, 415),
-    openapi_extra=request_body(RetryBody, optional=True),
+    openapi_extra=request_body(RetryBody, optional=True, beside=_BESIDE),
 )
 async def retry_execution(
     execution_id: ExecutionId,

@@ -58,6 +58,8 @@ _FULL_EXAMPLE: Final = _CRON_EXAMPLE | {
     "retry_limit": 2,
 }
 _PATCH_EXAMPLE: Final = {"retry_limit": 3, "kwargs": {"detailed": None}, "missed": {"policy": "Skip"}}
+_PAUSE_EXAMPLE: Final = {"reason": "年末盘点", "until": "2027-01-02T08:00:00+08:00"}
+_EXECUTION_EXAMPLE: Final = {"args": ["A"], "kwargs": {"detailed": False}, "due_time": "2026-12-01T00:00:00+08:00"}
 InNamespace = Annotated[NamespaceQuery, Query()]
 
 
@@ -168,7 +170,7 @@ async def delete_job(name: JobId, query: InNamespace, caller: CallerOf, services
 @router.post(
     "/{id}/pause",
     responses=answers(400, 401, 403, 404, 409, 413, 415) | {202: {"model": JobView, "description": "Not in force yet"}},
-    openapi_extra=request_body(PauseBody, optional=True),
+    openapi_extra=request_body(PauseBody, optional=True, until=_PAUSE_EXAMPLE),
 )
 async def pause_job(
     name: JobId,
@@ -218,7 +220,7 @@ async def resume_job(
     "/{id}/execute",
     status_code=202,
     responses=answers(400, 401, 403, 404, 409, 413, 415),
-    openapi_extra=request_body(ExecutionBody, optional=True),
+    openapi_extra=request_body(ExecutionBody, optional=True, parameters=_EXECUTION_EXAMPLE),
 )
 async def execute_job(
     name: JobId,
