@@ -41,6 +41,8 @@ class Cancellations:
             note = json.dumps({"by": caller.user, "at": rfc3339(self._jobs.now())}, ensure_ascii=False)
             patch = {"metadata": {"resourceVersion": metadata["resourceVersion"], "annotations": {wanted: note}}}
             await self._cluster.patch_job(caller.token, metadata["namespace"], metadata["name"], patch)
+        else:
+            await self._cluster.check_patch(caller.token, job)
         return known.view
 
 

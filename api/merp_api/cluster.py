@@ -91,17 +91,25 @@ class Cluster:
         path = SCHEDULED_JOB.of(job["metadata"]["namespace"])
         return await self._client.call("POST", path, token=token, query=_WRITE, body=job)
 
-    async def replace_job(self, token: str, job: Json) -> Json:
-        """Write a ScheduledJob over the one with its resourceVersion; 409 if that is no longer the newest."""
+    async def replace_job(self, token: str, job: Json, *, rehearsal: bool = False) -> Json:
+        """Write a ScheduledJob over the one with its resourceVersion; 409 if that is no longer the newest.
+
+        A rehearsal changes nothing, and is refused where this would be.
+        """
         metadata = job["metadata"]
         path = SCHEDULED_JOB.at(metadata["namespace"], metadata["name"])
-        return await self._client.call("PUT", path, token=token, query=_WRITE, body=job)
+        return await self._client.call("PUT", path, token=token, query=_WRITE | _dry_run(rehearsal), body=job)
 
     async def patch_job(self, token: str, namespace: str, name: str, patch: Json, *, rehearsal: bool = False) -> Json:
         """Merge a patch into a ScheduledJob. A rehearsal changes nothing, and is refused where the patch would be."""
         path = SCHEDULED_JOB.at(namespace, name)
         query = _WRITE | _dry_run(rehearsal)
         return await self._client.call("PATCH", path, token=token, query=query, body=patch, content_type=MERGE_PATCH)
+
+    async def check_patch(self, token: str, job: Json) -> None:
+        """Raise ApiError where the caller may not change a ScheduledJob; nothing is written."""
+        metadata = job["metadata"]
+        await self.patch_job(token, metadata["namespace"], metadata["name"], {"metadata": {}}, rehearsal=True)
 
     async def delete_job(self, token: str, namespace: str, name: str, *, rehearsal: bool = False) -> None:
         """Delete a ScheduledJob; what it owns is collected afterwards. A rehearsal deletes nothing."""

@@ -140,6 +140,8 @@ class Jobs:
         fields.pop("id", None)
         spec = translate.with_fields(job, fields, self.default_zone)
         if spec == job["spec"]:
+            # Who may not change it is told so, also where there is nothing to change.
+            await self._cluster.replace_job(caller.token, job, rehearsal=True)
             return job
         if spec.get("schedule") != job["spec"].get("schedule"):
             check_schedule(spec.get("schedule"), self.default_zone)

@@ -86,6 +86,7 @@ class Pauses:
     async def _pause(self, caller: Caller, namespace: str, name: str, body: PauseBody, rehearsal: bool) -> Json:
         job = await self._cluster.job(caller.token, namespace, name)
         if _is_annotated(job) and body.reason is None and body.until is None:
+            await self._cluster.check_patch(caller.token, job)
             return job
         patch = _patch(job, self._note(caller, job, body))
         return await self._cluster.patch_job(caller.token, namespace, name, patch, rehearsal=rehearsal)
@@ -94,6 +95,7 @@ class Pauses:
         job = await self._cluster.job(caller.token, namespace, name)
         patch = _resuming(job)
         if patch is None:
+            await self._cluster.check_patch(caller.token, job)
             return job
         return await self._cluster.patch_job(caller.token, namespace, name, patch, rehearsal=rehearsal)
 

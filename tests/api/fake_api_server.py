@@ -113,6 +113,10 @@ class FakeApiServer:
     def calls(self, method: str, plural: str) -> list[Seen]:
         return [seen for seen in self.seen if seen.method == method and f"/{plural}" in seen.path]
 
+    def writes(self, method: str, plural: str) -> list[Seen]:
+        """Those that change something: a rehearsal only asks whether it would be allowed."""
+        return [seen for seen in self.calls(method, plural) if seen.query.get("dryRun") != "All"]
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
         body = json.loads(raw) if raw else None

@@ -54,7 +54,7 @@ async def test_c37_cancel_writes_who_and_when_for_the_operator(
     [(name, note)] = cancelled(cluster).items()
     assert (name, note["by"]) == ("j-0", "admin")
     assert note["at"].endswith("Z")
-    [patch] = cluster.calls("PATCH", "scheduledjobs")
+    [patch] = cluster.writes("PATCH", "scheduledjobs")
     assert patch.body["metadata"]["resourceVersion"] == version
     assert patch.body.keys() == {"metadata"}
 
@@ -71,7 +71,7 @@ async def test_c37_a_second_cancel_changes_neither_who_nor_when(
     assert (first.status_code, second.status_code) == (202, 202)
     assert second.json() == first.json()
     assert cancelled(cluster) == noted
-    assert len(cluster.calls("PATCH", "scheduledjobs")) == 1
+    assert len(cluster.writes("PATCH", "scheduledjobs")) == 1
 
 
 async def test_somebody_else_who_writes_at_the_same_time(
@@ -89,7 +89,7 @@ async def test_somebody_else_who_writes_at_the_same_time(
     assert (await gateway.post(path(entry.id))).status_code == 202
     assert cancelled(cluster).keys() == {"j-0"}
     assert cluster.job("j")["metadata"]["annotations"]["theirs"] == "1"
-    assert len(cluster.calls("PATCH", "scheduledjobs")) == 3
+    assert len(cluster.writes("PATCH", "scheduledjobs")) == 3
 
 
 @pytest.mark.parametrize("verdict", list(Verdict))
@@ -143,7 +143,7 @@ async def test_c37_a_run_that_was_just_asked_for_is_cancelled_by_its_request(
     assert cancelled(cluster).keys() == ({run["metadata"]["name"]} if expected == 202 else set())
     again = await gateway.post(path(asked["id"]))
     assert again.status_code == expected
-    assert len(cluster.calls("PATCH", "scheduledjobs")) == (expected == 202)
+    assert len(cluster.writes("PATCH", "scheduledjobs")) == (expected == 202)
 
 
 async def test_c37_what_was_asked_for_stays_cancelled_once_it_is_recorded(
@@ -194,7 +194,7 @@ async def test_c37_unknown_executions(gateway: Any, cluster: Any, scheduled_job:
     for given in (UNKNOWN, "x", "' OR 1=1"):
         response = await gateway.post(path(given))
         assert (response.status_code, response.json()["type"]) == (404, "urn:merp:problem:not-found")
-    assert cluster.calls("PATCH", "scheduledjobs") == []
+    assert cluster.writes("PATCH", "scheduledjobs") == []
 
 
 @pytest.mark.parametrize("anew", [False, True], ids=["deleted", "made-anew"])
@@ -206,7 +206,7 @@ async def test_a_run_whose_job_was_deleted_ends_with_it(
     entry = recorder.run("j", 0, uid="of-old", status=RunState.RUNNING, **STARTED)
     response = await gateway.post(path(entry.id))
     assert (response.status_code, response.json()["type"]) == (409, "urn:merp:problem:job-gone")
-    assert cluster.calls("PATCH", "scheduledjobs") == []
+    assert cluster.writes("PATCH", "scheduledjobs") == []
 
 
 async def test_c58_cancel_is_a_write_of_the_callers_own(
@@ -227,7 +227,7 @@ async def test_c58_cancel_is_a_write_of_the_callers_own(
     assert cancelled(cluster, namespace="erp") == {}
     done = await gateway.post(path(entry.id, "?namespace=erp"), "editor")
     assert (done.status_code, cancelled(cluster, namespace="erp")["j-0"]["by"]) == (202, "editor")
-    assert cluster.calls("PATCH", "scheduledjobs")[-1].headers["Authorization"] == "Bearer editor"
+    assert cluster.writes("PATCH", "scheduledjobs")[-1].headers["Authorization"] == "Bearer editor"
 
 
 async def test_without_a_namespace_a_run_is_found_wherever_the_caller_may_see_it(

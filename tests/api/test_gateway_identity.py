@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from merp_api.identity import Identities, Remembered
+from merp_crds.names import ANNOTATION_PAUSED
 
 BODY = {"name": "x", "job_type": "cron", "func": "echo_args", "cron_expression": "0 0 1 * *"}
 READ = frozenset({"get", "list", "watch"})
@@ -126,6 +127,29 @@ async def test_c58_a_viewer_reads_and_writes_nothing(
         assert response.json()["type"] == "urn:merp:problem:forbidden"
     for path in ("/api/v1/jobs", "/api/v1/jobs/j", "/api/v1/jobs/history", "/api/v1/jobs/j/history"):
         assert (await gateway.get(f"{path}?namespace=erp", "viewer")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        pytest.param("PUT", "/api/v1/jobs/j", BODY | {"name": "j"}, id="what-it-is-already"),
+        pytest.param("PATCH", "/api/v1/jobs/j", {}, id="an-empty-patch"),
+        pytest.param("POST", "/api/v1/jobs/j/resume", None, id="resume-what-is-not-paused"),
+        pytest.param("POST", "/api/v1/jobs/p/pause", None, id="pause-what-is-paused"),
+    ],
+)
+async def test_c58_a_viewer_is_refused_also_where_nothing_would_change(
+    gateway: Any, cluster: Any, scheduled_job: Any, method: str, path: str, body: Any
+) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j", displayName="j"))
+    paused = scheduled_job("p")
+    paused["metadata"]["annotations"] = {ANNOTATION_PAUSED: '{"by": "admin"}'}
+    cluster.put("scheduledjobs", paused)
+    cluster.allow("viewer", "viewer", "default", READ)
+    assert (await gateway.request(method, path, "viewer", json=body)).status_code == 403
+    assert (await gateway.request(method, path, json=body)).status_code in (200, 202)
+    assert cluster.writes(method, "scheduledjobs") == []
+    assert cluster.writes("PATCH", "scheduledjobs") == []
 
 
 async def test_c58_history_is_no_way_round_rights(gateway: Any, cluster: Any, recorder: Any) -> None:

@@ -268,7 +268,7 @@ async def test_what_was_got_can_be_put_back_and_changes_nothing(gateway: Any, cl
     got = await gateway.get("/api/v1/jobs/j")
     put = await gateway.put("/api/v1/jobs/j", json=got.json(), headers={"If-Match": got.headers["etag"]})
     assert (put.status_code, put.json()) == (200, got.json())
-    assert cluster.calls("PUT", "scheduledjobs") == []
+    assert cluster.writes("PUT", "scheduledjobs") == []
 
 
 async def test_c47_two_writers_lose_nothing(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
@@ -289,7 +289,7 @@ async def test_if_match_of_an_older_version_is_412(gateway: Any, cluster: Any, s
     sent = {"name": "n", "job_type": "cron", "func": "echo_args", "cron_expression": "0 0 1 * *"}
     response = await gateway.put("/api/v1/jobs/j", json=sent, headers={"If-Match": '"1"'})
     assert response.status_code == 412
-    assert cluster.calls("PUT", "scheduledjobs") == []
+    assert cluster.writes("PUT", "scheduledjobs") == []
 
 
 async def test_a_conflict_that_does_not_end_is_409(
@@ -300,7 +300,7 @@ async def test_a_conflict_that_does_not_end_is_409(
     sent = {"name": "n", "job_type": "cron", "func": "echo_args", "cron_expression": "0 0 1 * *"}
     response = await gateway.put("/api/v1/jobs/j", json=sent)
     assert (response.status_code, response.json()["type"]) == (409, "urn:merp:problem:conflict")
-    assert len(cluster.calls("PUT", "scheduledjobs")) == 5
+    assert len(cluster.writes("PUT", "scheduledjobs")) == 5
 
 
 async def test_null_resets_an_additional_field(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
@@ -363,7 +363,7 @@ async def test_put_does_not_go_with_what_is_kept(
     response = await gateway.put("/api/v1/jobs/j", json={"name": "j", "func": "echo_args"} | sent)
     [entry] = response.json()["errors"]
     assert (response.status_code, entry["field"], entry["code"]) == (400, field, "mismatch")
-    assert cluster.calls("PUT", "scheduledjobs") == []
+    assert cluster.writes("PUT", "scheduledjobs") == []
 
 
 async def test_put_keeps_a_schedule_that_the_operator_refuses(gateway: Any, cluster: Any, scheduled_job: Any) -> None:

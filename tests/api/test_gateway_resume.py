@@ -56,7 +56,7 @@ def asked(cluster: Any) -> list[tuple[str, str]]:
 
 def unchanged(cluster: Any) -> bool:
     """Whether nothing was written but in a rehearsal."""
-    patches = [seen for seen in cluster.calls("PATCH", "scheduledjobs") if seen.query.get("dryRun") != "All"]
+    patches = cluster.writes("PATCH", "scheduledjobs")
     return not patches and not runs(cluster)
 
 

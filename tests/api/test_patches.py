@@ -107,7 +107,7 @@ async def test_an_empty_patch_writes_nothing(gateway: Any, cluster: Any, schedul
     cluster.put("scheduledjobs", scheduled_job("j", schedule={"at": "2030-01-01T00:00:00Z"}))
     response = await gateway.request("PATCH", "/api/v1/jobs/j", json={})
     assert response.status_code == 200, response.text
-    assert cluster.calls("PUT", "scheduledjobs") == []
+    assert cluster.writes("PUT", "scheduledjobs") == []
 
 
 @pytest.mark.parametrize(
@@ -128,14 +128,14 @@ async def test_a_wrong_patch(
     response = await gateway.request("PATCH", "/api/v1/jobs/j", json=sent)
     assert response.status_code == 400, response.text
     assert {entry["pointer"]: entry["code"] for entry in response.json()["errors"]} == expected
-    assert cluster.calls("PUT", "scheduledjobs") == []
+    assert cluster.writes("PUT", "scheduledjobs") == []
 
 
 async def test_a_patch_of_an_older_version_is_412(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
     cluster.put("scheduledjobs", scheduled_job("j"))
     response = await gateway.request("PATCH", "/api/v1/jobs/j", json={"description": "x"}, headers={"If-Match": '"1"'})
     assert response.status_code == 412
-    assert cluster.calls("PUT", "scheduledjobs") == []
+    assert cluster.writes("PUT", "scheduledjobs") == []
 
 
 async def test_two_patches_at_once_lose_nothing(gateway: Any, cluster: Any, scheduled_job: Any) -> None:

@@ -1,12 +1,17 @@
 """The chart as helm renders it, without a cluster."""
 
+import os
 import subprocess
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from kube import Kube
+from rest_identities import RestIdentities
 
 from merp_cluster.cache import cache_root
 
@@ -31,6 +36,18 @@ class Chart:
         return subprocess.run(
             [str(self.helm), *arguments], capture_output=True, text=True, timeout=SECONDS, check=False
         )
+
+    def on(self, kube: Kube, *arguments: str) -> None:
+        """helm on the cluster, in that namespace. Fails with what it complains of."""
+        done = subprocess.run(
+            [str(self.helm), "--namespace", kube.namespace, *arguments],
+            env=os.environ | {"KUBECONFIG": str(kube.cluster.kubeconfig)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
 
     def template(self, *values: str, release: str = "erp", namespace: str = "erp-system") -> str:
         """What would be installed with these `--set` values."""
@@ -90,3 +107,26 @@ def chart() -> Chart:
     if not found:
         pytest.fail("there is no helm yet: run `PYTHONPATH=tests/cluster python3 -m merp_cluster up`, which builds it")
     return Chart(found[-1])
+
+
+@pytest.fixture(scope="session")
+def rest_identities(chart, cluster, definitions, tmp_path_factory) -> Iterator[RestIdentities]:
+    """Somebody of each identity under the chart's roles and policies, and a gateway that they ask."""
+    kube = Kube(cluster, f"rest-{uuid.uuid4().hex[:8]}")
+    cluster.api.kubectl("create", "namespace", kube.namespace)
+    nothing_that_runs = [
+        "operator.replicas=0",
+        "api.replicas=0",
+        "catalogue.publish=false",
+        "calendars.cn.create=false",
+    ]
+    chart.on(
+        kube, "install", "rest", str(chart.folder), *(word for value in nothing_that_runs for word in ("--set", value))
+    )
+    found = RestIdentities(kube, tmp_path_factory.mktemp("rest"))
+    found.gateway.start()
+    yield found
+    found.gateway.stop()
+    chart.on(kube, "uninstall", "rest", "--wait")
+    cluster.api.kubectl("delete", "clusterrolebinding", f"{kube.namespace}-admin")
+    cluster.api.kubectl("delete", "namespace", kube.namespace, "--wait=false")

@@ -55,6 +55,15 @@ class GatewayProcess:
         self._namespace = kube.namespace
         self._tokens = _users(kube)
 
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def log(self) -> str:
+        """What it has logged so far."""
+        return self._log.read_text(encoding="utf-8")
+
     def start(self) -> None:
         """Start it, and wait until it has reached the API server."""
         command = [sys.executable, "-m", "coverage", "run", f"--rcfile={_ROOT / 'pyproject.toml'}"]
