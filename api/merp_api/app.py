@@ -22,7 +22,7 @@ from merp_api.jobs import Jobs
 from merp_api.limits import Rates, Streams
 from merp_api.logs import Logs
 from merp_api.middleware import Authentication, RequestLog
-from merp_api.pauses import PAUSE_SECONDS, Pauses
+from merp_api.pauses import Pauses
 from merp_api.plans import Plans
 from merp_api.previews import Previews
 from merp_api.records import Records
@@ -82,17 +82,19 @@ def create_app(
     *,
     catalogue: Catalogue | None = None,
     identities: Identities | None = None,
-    pause_seconds: float = PAUSE_SECONDS,
+    pause_seconds: float | None = None,
 ) -> FastAPI:
     """The gateway. `cluster` must hold no credentials; both it and `engine` are closed when the application ends.
 
-    `catalogue` are the tasks of the default image, None for no check; a pause is waited for `pause_seconds`.
+    `catalogue` are the tasks of the default image, None for no check; a pause is waited for `pause_seconds`,
+    else as the settings say.
     """
     identities = identities or Identities(cluster)
     records = Records(engine)
     rules = JobRules(catalogue, settings.merp_default_time_zone)
     job_service = Jobs(cluster, rules)
-    pauses = Pauses(cluster, job_service, CatchUps(cluster, job_service), pause_seconds=pause_seconds)
+    waited = settings.merp_pause_seconds if pause_seconds is None else pause_seconds
+    pauses = Pauses(cluster, job_service, CatchUps(cluster, job_service), pause_seconds=waited)
     lookup = Executions(cluster, identities, records)
     runs = Runs(cluster, identities, records, job_service, lookup)
     cancellations = Cancellations(cluster, lookup, job_service)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from merp_api import problems
 from merp_api.catch_ups import CatchUps, CaughtUp, pause_span
@@ -20,9 +20,6 @@ from merp_crds.common import rfc3339
 from merp_crds.names import ANNOTATION_PAUSED, FIELD_MANAGER_API
 from merp_kube.client import ApiError, Unreachable
 
-# Seconds that a pause is waited for: the operator needs a fraction of one where it is well.
-PAUSE_SECONDS: Final = 3.0
-
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
@@ -36,9 +33,7 @@ class Resumed:
 class Pauses:
     """Pauses of jobs, each call with the caller's own rights."""
 
-    def __init__(
-        self, cluster: Cluster, jobs: Jobs, catch_ups: CatchUps, *, pause_seconds: float = PAUSE_SECONDS
-    ) -> None:
+    def __init__(self, cluster: Cluster, jobs: Jobs, catch_ups: CatchUps, *, pause_seconds: float) -> None:
         self._cluster = cluster
         self._jobs = jobs
         self._catch_ups = catch_ups

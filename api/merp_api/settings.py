@@ -53,6 +53,10 @@ class Settings(DatabaseSettings):
     merp_request_burst: Annotated[
         int, Field(ge=1, le=100_000, description="Requests of one user at once, after a silence. Default: 200.")
     ] = 200
+    merp_pause_seconds: Annotated[
+        float,
+        Field(ge=0, le=60, description="Seconds that pause and resume wait until they are in force. Default: 3."),
+    ] = 3.0
     merp_streams_per_user: Annotated[
         int, Field(ge=1, le=10_000, description="Logs that one user reads at the same time. Default: 10.")
     ] = 10

@@ -9,8 +9,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from kube import Kube
@@ -34,7 +36,10 @@ class Answer:
 class GatewayProcess:
     """One gateway for one namespace, and two users, `clerk` and `chief`, who have no rights on Jobs and pods."""
 
-    def __init__(self, folder: Path, kube: Kube, database: Path) -> None:
+    def __init__(
+        self, folder: Path, kube: Kube, database: Path, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """`settings` are more of its variables."""
         layout = kube.cluster.layout
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -46,7 +51,7 @@ class GatewayProcess:
             "MERP_SQLITE_PATH": str(database),
             "MERP_LISTEN": "127.0.0.1",
             "SERVICE_PORT": str(self._port),
-        }
+        } | dict(settings)
         self._folder = folder
         self._log = folder / "gateway.log"
         self._process: subprocess.Popen[bytes] | None = None
