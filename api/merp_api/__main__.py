@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from typing import Final, NoReturn
 
 import uvicorn
@@ -13,6 +14,7 @@ from merp_api.app import create_app
 from merp_api.cluster import Cluster
 from merp_api.settings import Settings
 from merp_crds.catalogue import Catalogue
+from merp_crds.catalogue_files import CatalogueFiles
 from merp_kube import logs
 from merp_kube.client import Client, server_only
 
@@ -59,7 +61,7 @@ def build(settings: Settings) -> FastAPI:
     """The application that these settings describe. Raises ValueError that names the variable."""
     configuration = server_only(host=settings.api_server(), ca_file=settings.api_server_ca())
     engine = settings.create_engine(pool_size=5, max_overflow=5, read_only=True)
-    return create_app(settings, Cluster(Client(configuration)), engine, catalogue=_catalogue(settings))
+    return create_app(settings, Cluster(Client(configuration)), engine, catalogues=_catalogues(settings))
 
 
 def _configure_logs(settings: Settings) -> None:
@@ -75,11 +77,13 @@ def _end(*_: object) -> NoReturn:
     sys.exit(0)
 
 
-def _catalogue(settings: Settings) -> Catalogue | None:
+def _catalogues(settings: Settings) -> Callable[[], Mapping[str, Catalogue]]:
+    """Those of the installation. Raises ValueError where the default image's is broken already."""
     try:
-        return Catalogue.load(settings.merp_catalogue, settings.merp_default_image)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        Catalogue.load(settings.merp_catalogue, settings.merp_default_image)
+    except (ValueError, OSError) as error:
         raise ValueError(f"MERP_CATALOGUE: {settings.merp_catalogue} is no catalogue of tasks: {error}") from error
+    return CatalogueFiles(settings.merp_catalogue, settings.merp_default_image, settings.merp_catalogues).by_image
 
 
 if __name__ == "__main__":

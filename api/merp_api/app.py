@@ -1,6 +1,6 @@
 """The application, from parts that are handed in."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
@@ -12,6 +12,7 @@ from starlette.types import Lifespan
 from merp_api import openapi, problems, refusals
 from merp_api.batches import Batches
 from merp_api.cancellations import Cancellations
+from merp_api.catalogues import Catalogues
 from merp_api.catch_ups import CatchUps
 from merp_api.cluster import Cluster
 from merp_api.deps import Services
@@ -80,19 +81,20 @@ def create_app(
     cluster: Cluster,
     engine: Engine,
     *,
-    catalogue: Catalogue | None = None,
+    catalogues: Callable[[], Mapping[str, Catalogue]] = dict,
     identities: Identities | None = None,
     pause_seconds: float | None = None,
 ) -> FastAPI:
     """The gateway. `cluster` must hold no credentials; both it and `engine` are closed when the application ends.
 
-    `catalogue` are the tasks of the default image, None for no check; a pause is waited for `pause_seconds`,
+    `catalogues` gives those of the installation by image, as they are now; a pause is waited for `pause_seconds`,
     else as the settings say.
     """
     identities = identities or Identities(cluster)
     records = Records(engine)
-    rules = JobRules(catalogue, settings.merp_default_time_zone)
-    job_service = Jobs(cluster, rules)
+    known = Catalogues(cluster, settings.merp_default_image, catalogues)
+    rules = JobRules(settings.merp_default_time_zone, default_env=tuple(settings.merp_default_env))
+    job_service = Jobs(cluster, rules, known)
     waited = settings.merp_pause_seconds if pause_seconds is None else pause_seconds
     pauses = Pauses(cluster, job_service, CatchUps(cluster, job_service), pause_seconds=waited)
     lookup = Executions(cluster, identities, records)
@@ -123,7 +125,7 @@ def create_app(
         Batches(job_service, pauses, runs),
         Rollups(cluster, identities, records),
         Streams(settings.merp_streams_per_user, settings.merp_streams),
-        catalogue,
+        known,
     )
     problems.install(app)
     refusals.install(app)

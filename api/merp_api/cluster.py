@@ -8,9 +8,16 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final
 
-from merp_crds.names import FIELD_MANAGER_API, GROUP, LABEL_JOB_NAME, LABEL_SCHEDULED_JOB_UID, SCHEDULED_JOBS
+from merp_crds.names import (
+    FIELD_MANAGER_API,
+    GROUP,
+    LABEL_CATALOGUE,
+    LABEL_JOB_NAME,
+    LABEL_SCHEDULED_JOB_UID,
+    SCHEDULED_JOBS,
+)
 from merp_kube.client import MERGE_PATCH, PAGE_SIZE, ApiError, Client, Json, Unreachable
-from merp_kube.paths import BUSINESS_CALENDAR, JOB_POOL, JOB_RUN, POD, SCHEDULED_JOB
+from merp_kube.paths import BUSINESS_CALENDAR, CONFIG_MAP, JOB_POOL, JOB_RUN, POD, SCHEDULED_JOB
 
 _REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -22,6 +29,8 @@ _PROBE_SECONDS: Final = 0.8
 _SILENCE_SECONDS: Final = 3600.0
 # Pages of live objects looked through for an execution that is not recorded yet.
 _PAGES: Final = 10
+# Each may have a megabyte.
+_CATALOGUES_PAGE: Final = 10
 
 
 class Cluster:
@@ -190,8 +199,15 @@ class Cluster:
         """The ScheduledJobs of a namespace, at most five thousand of them. Close it with aclosing."""
         return self._items(token, SCHEDULED_JOB.of(namespace))
 
-    async def _items(self, token: str, path: str, pages: int | None = _PAGES) -> AsyncGenerator[Json]:
-        query = {"limit": str(PAGE_SIZE)}
+    def catalogues(self, token: str, namespace: str) -> AsyncGenerator[Json]:
+        """The ConfigMaps of a namespace that say they hold a catalogue of tasks. Close it with aclosing."""
+        query = {"labelSelector": f"{LABEL_CATALOGUE}=true", "limit": str(_CATALOGUES_PAGE)}
+        return self._items(token, CONFIG_MAP.of(namespace), query=query)
+
+    async def _items(
+        self, token: str, path: str, pages: int | None = _PAGES, query: dict[str, str] | None = None
+    ) -> AsyncGenerator[Json]:
+        query = {"limit": str(PAGE_SIZE)} | (query or {})
         for _ in itertools.count() if pages is None else range(pages):
             page: dict[str, Any] = await self._client.call("GET", path, token=token, query=query)
             for item in page.get("items") or []:

@@ -10,6 +10,7 @@ from merp_api import problems
 from merp_api.batches import Batches
 from merp_api.bodies import JSON, MERGE_PATCH, read_json
 from merp_api.cancellations import Cancellations
+from merp_api.catalogues import Catalogues
 from merp_api.cluster import Cluster
 from merp_api.executions import Executions
 from merp_api.explanations import Explanations
@@ -52,8 +53,12 @@ class Services:
     batches: Batches
     rollups: Rollups
     streams: Streams
-    # None: any task may be called.
-    catalogue: Catalogue | None
+    catalogues: Catalogues
+
+    @property
+    def catalogue(self) -> Catalogue | None:
+        """The tasks of the default image; None: any task may be called."""
+        return self.catalogues.default
 
 
 def _services(request: Request) -> Services:

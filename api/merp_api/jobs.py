@@ -6,10 +6,12 @@ import json
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from merp_api import patches, problems, translate
+from merp_api import patches, problems, rules, translate
+from merp_api.catalogues import Catalogues
 from merp_api.cluster import Cluster
 from merp_api.filters import ALL_NAMESPACES, JobsQuery
 from merp_api.identity import Caller
@@ -20,6 +22,7 @@ from merp_api.schemas import JobView
 from merp_api.times import parse_time
 from merp_api.translate import Json
 from merp_api.views import job_view, job_zone
+from merp_crds.connections import own_image
 from merp_crds.languages import Language
 from merp_crds.names import (
     ANNOTATION_CREATED_BY,
@@ -41,10 +44,18 @@ Written = TypeVar("Written")
 class Jobs:
     """The jobs of the cluster, each call with the caller's own rights."""
 
-    def __init__(self, cluster: Cluster, rules: JobRules, *, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        rules: JobRules,
+        catalogues: Catalogues,
+        *,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
         """`now` is the clock, UTC; the API server's by default."""
         self._cluster = cluster
         self._rules = rules
+        self._catalogues = catalogues
         self.now = now or cluster.now
 
     @property
@@ -95,7 +106,8 @@ class Jobs:
 
         With an Idempotency-Key a repeat finds the first job by its name, whichever gateway took it.
         """
-        fields = self._rules.read(data, self.now())
+        applying = await self._rules_for(caller, namespace, data, {})
+        fields = applying.read(data, self.now())
         chosen = fields.pop("id", None)
         described = translate.new_job(chosen or "", namespace, fields, {}, self.default_zone)
         check_schedule(described["spec"].get("schedule"), self.default_zone)
@@ -136,7 +148,9 @@ class Jobs:
         job = await self._cluster.job(caller.token, namespace, name)
         check_match(job, if_match)
         current = translate.contract(job, self.default_zone) | {"id": name}
-        fields = self._rules.read(body_of(current), self.now(), current)
+        data = body_of(current)
+        applying = await self._rules_for(caller, namespace, data, job["spec"])
+        fields = applying.read(data, self.now(), current)
         fields.pop("id", None)
         spec = translate.with_fields(job, fields, self.default_zone)
         if spec == job["spec"]:
@@ -146,6 +160,22 @@ class Jobs:
         if spec.get("schedule") != job["spec"].get("schedule"):
             check_schedule(spec.get("schedule"), self.default_zone)
         return await self._cluster.replace_job(caller.token, job | {"spec": spec})
+
+    async def wrong_parameters(self, caller: Caller, job: Json, args: Any, kwargs: Any) -> list[FieldError]:
+        """What is wrong with parameters that a run of a job is given instead of the job's own (None)."""
+        applying = await self._rules_for(caller, job["metadata"]["namespace"], {}, job["spec"])
+        return applying.wrong_parameters(job["spec"], args, kwargs)
+
+    async def _rules_for(self, caller: Caller, namespace: str, data: Any, spec: Json) -> JobRules:
+        """The rules with the catalogue of the image that a job has with the fields of `data` over its spec."""
+        template = rules.readable_template(spec)
+        image: Any = own_image(template)
+        if isinstance(data, dict) and "image" in data and (template is None or image == template.image):
+            image = data["image"]
+        if image is not None and not isinstance(image, str):
+            # Refused for that.
+            return self._rules
+        return replace(self._rules, catalogue=await self._catalogues.of(caller, namespace, image), template=template)
 
     async def _repeated(self, caller: Caller, namespace: str, name: str, annotations: dict[str, str]) -> Json:
         job = await self._cluster.job(caller.token, namespace, name)

@@ -17,10 +17,12 @@ from merp_api.schemas import READ_ONLY, JobBody, JobType
 from merp_api.times import parse_time
 from merp_api.translate import PART_FIELDS, SEED_DEFAULTS, TIMING_FIELDS, Json
 from merp_crds.catalogue import Catalogue
+from merp_crds.connections import given
 from merp_crds.cron import Cron
 from merp_crds.names import RESERVED_NAMES
+from merp_crds.parameters import wrong_parameters
 from merp_crds.schedule import check
-from merp_crds.scheduledjob import MAX_TASK_BYTES, Schedule, Task
+from merp_crds.scheduledjob import MAX_TASK_BYTES, Schedule, Template
 from merp_crds.zones import find_zone
 
 Parsed = TypeVar("Parsed", bound=Body)
@@ -35,6 +37,8 @@ _WORDS: Final = {
 }
 
 
+# What decides whether a task can be called.
+_TASK_FIELDS: Final = frozenset({"func", "args", "kwargs", "connections"})
 _SCHEDULE_FIELDS: Final = {
     "cron": "cron_expression",
     "intervalSeconds": "interval_seconds",
@@ -46,10 +50,16 @@ _SCHEDULE_FIELDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class JobRules:
-    """What this installation takes: its catalogue of tasks (None: any task) and its default zone."""
+    """What this installation takes of a job.
 
-    catalogue: Catalogue | None
+    `catalogue` are the tasks of the job's image, None for no check; `template` is what a job has and REST does not
+    show; `default_env` is the environment of jobs on the default image.
+    """
+
     default_zone: str
+    catalogue: Catalogue | None = None
+    template: Template | None = None
+    default_env: tuple[Json, ...] = ()
 
     def read(self, data: Any, now: datetime, current: Json | None = None) -> Json:
         """The fields that a body sets, as `translate.with_fields` takes them; `id` too if it is there.
@@ -82,6 +92,23 @@ class JobRules:
             fields["run_date"] = parse_time(body.run_date, find_zone(self.zone_of(data, {})))
         return body, fields
 
+    def wrong_parameters(self, spec: Json, args: Any, kwargs: Any) -> list[FieldError]:
+        """What is wrong with parameters that a run is given instead of those of its job's spec (None)."""
+        task = spec.get("task") or {}
+        given = {"args": args, "kwargs": kwargs}
+        parameters = {field: task.get(field) if value is None else value for field, value in given.items()}
+        return self.task_errors({**parameters, "func": task.get("func"), "connections": spec.get("connections")})
+
+    def task_errors(self, fields: Json) -> list[FieldError]:
+        """What is wrong with args and kwargs of a func with these connections, by the catalogue."""
+        func, args, kwargs = fields["func"], fields["args"] or [], fields["kwargs"] or {}
+        if self.catalogue is None or func is None:
+            return []
+        is_connection = given(fields["connections"] or [], self.template, self.default_env)
+        # Not validated as a Task: a func that is none is in no catalogue.
+        found = wrong_parameters(self.catalogue.tasks.get(func) or {}, args, kwargs, is_connection)
+        return [FieldError.in_body(entry.path, entry.code, f"{entry.name} {entry.detail}") for entry in found]
+
     def zone_of(self, data: Json, current: Json) -> str:
         """The zone that a body's times are in; the default one where it names none, or what is none."""
         written = data["time_zone"] if "time_zone" in data else current.get("time_zone")
@@ -105,6 +132,14 @@ class JobRules:
             part: Body | None = getattr(body, field)
             fields[field] = None if part is None else part.model_dump(mode="json")
         return fields
+
+
+def readable_template(spec: Json) -> Template | None:
+    """The template of a job's spec; None where it has none, or none that can be read."""
+    try:
+        return Template.model_validate(spec["template"]) if spec.get("template") else None
+    except ValidationError:
+        return None
 
 
 def read_body(model: type[Parsed], data: Any) -> Parsed:
@@ -228,6 +263,13 @@ class _Check:
         error = size_error(self.data.get("args"), self.data.get("kwargs"))
         if error is not None:
             yield error
+        elif not self.wrong & _TASK_FIELDS:
+            yield from self.rules.task_errors({field: self._with_current(field) for field in _TASK_FIELDS})
+
+    def _with_current(self, field: str) -> Any:
+        """A field as the job will have it: what the seed's contract has and is left out is set to its default."""
+        default = SEED_DEFAULTS.get(field, self.current.get(field))
+        return self.data.get(field, default)
 
     def _func(self, func: Any) -> Iterator[FieldError]:
         if func is None:
@@ -237,11 +279,9 @@ class _Check:
                 if self.data.get(field):
                     yield FieldError.in_body([field], "mismatch", "there is no task to give it to")
             return
-        image = self.data["image"] if "image" in self.data else self.current.get("image")
-        if self.rules.catalogue is not None:
-            found = self.rules.catalogue.problem(Task(func=func), image)
-            if found is not None:
-                yield FieldError.in_body(["func"], "unknown_task", found.removeprefix("task.func: "))
+        found = None if self.rules.catalogue is None else self.rules.catalogue.unknown(func)
+        if found is not None:
+            yield FieldError.in_body(["func"], "unknown_task", found)
 
     def _dependencies(self) -> Iterator[FieldError]:
         entries = self.data.get("depends_on")

@@ -59,8 +59,12 @@ class Runs:
             annotations=_annotations(caller, key, data),
         )
 
+        wrong = await self._wrong_parameters(caller, job, body)
+
         def refuse() -> None:
             _refuse_parameters(job, body)
+            if wrong:
+                raise problems.validation(wrong)
             _refuse_pointless(job, body.concurrency_policy)
 
         made = await self._create(caller, run, refuse, rehearsal=rehearsal)
@@ -138,6 +142,11 @@ class Runs:
         made = await self._cluster.run(caller.token, metadata["namespace"], metadata["name"])
         check_repeat(made, fingerprinted)
         return made
+
+    async def _wrong_parameters(self, caller: Caller, job: Json, body: ExecutionBody) -> list[FieldError]:
+        if body.args is None and body.kwargs is None:
+            return []
+        return await self._jobs.wrong_parameters(caller, job, body.args, body.kwargs)
 
     async def _existing(self, caller: Caller, metadata: Json) -> Json | None:
         try:

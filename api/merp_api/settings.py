@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
@@ -42,6 +42,18 @@ class Settings(DatabaseSettings):
     merp_catalogue: Annotated[
         Path | None, Field(description="File with the default image's catalogue of tasks. Default: none, no check.")
     ] = None
+    merp_catalogues: Annotated[
+        Path | None,
+        Field(description="Folder with a folder for the catalogue of each further image. Default: none, no check."),
+    ] = None
+    merp_default_env: Annotated[
+        list[dict[str, Any]],
+        Field(
+            default_factory=list,
+            description="JSON: environment of jobs on the default image, as in a container: which connections it "
+            "gives. Default: none.",
+        ),
+    ]
     merp_privileged_tasks: Annotated[
         frozenset[str],
         NoDecode,

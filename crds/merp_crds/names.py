@@ -36,6 +36,9 @@ LABEL_SCHEDULED_JOB_UID: Final = f"{GROUP}/scheduled-job-uid"
 LABEL_TRIGGER: Final = f"{GROUP}/trigger"
 LABEL_JOB_RUN: Final = f"{GROUP}/job-run"
 
+# Of a ConfigMap: it holds the catalogue of an image's tasks.
+LABEL_CATALOGUE: Final = f"{GROUP}/catalogue"
+
 # Annotations of runs.
 ANNOTATION_DUE_TIME: Final = f"{GROUP}/due-time"
 ANNOTATION_TIME_ZONE: Final = f"{GROUP}/time-zone"

@@ -97,6 +97,7 @@ class ConditionReason(StrEnum):
     INVALID_CALENDAR = "InvalidCalendar"
     NEVER_FIRES = "NeverFires"
     UNKNOWN_TASK = "UnknownTask"
+    INVALID_PARAMETERS = "InvalidParameters"
     DEPENDENCY_CYCLE = "DependencyCycle"
     INVALID_TEMPLATE = "InvalidTemplate"
     RESERVED_NAME = "ReservedName"

@@ -33,7 +33,7 @@ class Reflector:
 
     `on_change(before, after)` is called for every change, in order: (None, object) for a new one, (object, None) for
     one that went away. An object made again under its old name counts as one that went and one that came. It must not
-    block. `trim` reduces an object to what is worth its memory.
+    block. `trim` reduces an object to what is worth its memory; of large ones a page has `page_size`.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Reflector:
         selector: str = "",
         namespace: str | None = None,
         trim: Callable[[Json], Json] = lambda item: item,
+        page_size: int = PAGE_SIZE,
     ) -> None:
         self._client = client
         self._path = resource.of(namespace) if namespace else resource.all()
@@ -52,6 +53,7 @@ class Reflector:
         self._selector = selector
         self._on_change = on_change
         self._trim = trim
+        self._page_size = page_size
         self._objects: dict[Key, Json] = {}
         self._version = ""
         # Whether the cache has been complete once; what is decided from it before would be decided from half of it.
@@ -94,7 +96,7 @@ class Reflector:
         found: dict[Key, Json] = {}
         token = ""
         while True:
-            query = {"limit": str(PAGE_SIZE)} | self._query()
+            query = {"limit": str(self._page_size)} | self._query()
             if token:
                 query["continue"] = token
             page = await self._client.call("GET", self._path, query=query)

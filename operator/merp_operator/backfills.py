@@ -97,6 +97,10 @@ class Backfills:
         if look.problem is not None or observed.spec is None:
             text = observed.problem if look.problem is None else look.problem.message
             return Told(NOT_READY, text)
+        if request.spec is not None:
+            wrong = requests.wrong_parameters(observed, observed.spec, request.spec, look.defaults)
+            if wrong is not None:
+                return Told(backfill.INVALID, wrong)
         zone = desired.zone(observed.spec, look.defaults)
         return backfill.begin(observed, observed.spec, request, zone, look.now)
 

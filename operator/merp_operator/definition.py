@@ -6,7 +6,7 @@ from typing import Final
 from merp_crds import names, schedule
 from merp_crds.reasons import ConditionReason
 from merp_crds.scheduledjob import ScheduledJobSpec
-from merp_operator import cycles, desired, template
+from merp_operator import cycles, desired, parameters, template
 from merp_operator.desired import Defaults
 from merp_operator.observe import Observed
 
@@ -39,7 +39,7 @@ def problem(observed: Observed, defaults: Defaults) -> Problem | None:
             ConditionReason.FORBIDDEN_LABEL,
             f"metadata.labels: {template.FORBIDDEN_LABEL} is not supported: use spec.pool",
         )
-    found = _schedule_problem(observed, spec, defaults) or _task_problem(spec, defaults)
+    found = _schedule_problem(observed, spec, defaults) or _task_problem(observed, spec, defaults)
     if found is not None:
         return found
     path = cycles.cycles(observed.graph, observed.name)
@@ -79,9 +79,9 @@ def _schedule_problem(observed: Observed, spec: ScheduledJobSpec, defaults: Defa
     return None
 
 
-def _task_problem(spec: ScheduledJobSpec, defaults: Defaults) -> Problem | None:
-    if defaults.catalogue is None:
-        return None
-    image = None if spec.template is None else spec.template.image
-    found = defaults.catalogue.problem(spec.task, image)
-    return None if found is None else Problem(ConditionReason.UNKNOWN_TASK, found)
+def _task_problem(observed: Observed, spec: ScheduledJobSpec, defaults: Defaults) -> Problem | None:
+    unknown = parameters.unknown_task(observed.namespace, spec, defaults)
+    if unknown is not None:
+        return Problem(ConditionReason.UNKNOWN_TASK, unknown)
+    wrong = parameters.wrong(observed.namespace, spec, spec.task, defaults, "task.")
+    return None if wrong is None else Problem(ConditionReason.INVALID_PARAMETERS, wrong)

@@ -1,6 +1,7 @@
 """What should exist for a ScheduledJob: its CronJob, and the Jobs of its requests. Pure: objects in, objects out."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -33,6 +34,19 @@ class Defaults:
     catalogue: Catalogue | None = None
     # Environment of jobs on the default image, as a container has it.
     env: tuple[Json, ...] = ()
+    # Of other images: by image for all namespaces, and by namespace and image.
+    installed: Mapping[str, Catalogue] = field(default_factory=dict)
+    published: Mapping[tuple[str, str], Catalogue] = field(default_factory=dict)
+
+    def catalogue_of(self, namespace: str, image: str | None) -> Catalogue | None:
+        """The tasks of a job's image (None: the default one); None where nobody has told them.
+
+        What the installation says goes before what somebody says in a namespace.
+        """
+        wanted = self.image if image is None else image
+        if wanted == self.image and self.catalogue is not None:
+            return self.catalogue
+        return self.installed.get(wanted) or self.published.get((namespace, wanted))
 
 
 def zone(spec: ScheduledJobSpec, defaults: Defaults) -> str:

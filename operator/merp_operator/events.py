@@ -46,6 +46,14 @@ def nothing_to_cancel(item: Json, name: str, now: datetime) -> Json:
     return _event(item, "Warning", "NothingToCancel", f"{text}: nothing was cancelled", now)
 
 
+def broken_catalogue(config_map: Json, problem: str, now: datetime) -> Json:
+    """The Event of a ConfigMap that says it holds a catalogue, and holds none that can be used."""
+    text = f"{problem}: the jobs of its image are not checked before they run"
+    event = _event(config_map, "Warning", "InvalidCatalogue", text, now)
+    event["involvedObject"] |= {"apiVersion": "v1", "kind": "ConfigMap"}
+    return event
+
+
 def _turned(old: Json | None, new: Json) -> bool:
     return old is None or (old["status"], old["reason"], old["message"]) != (
         new["status"],

@@ -13,7 +13,7 @@ import kopf
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
-from merp_crds.catalogue import Catalogue
+from merp_crds.catalogue_files import CatalogueFiles
 from merp_kube.client import ApiError, Client, Unreachable, load_configuration
 from merp_operator import handlers, health, leader, metrics
 from merp_operator.calendar_statuses import CalendarStatuses
@@ -26,6 +26,7 @@ from merp_operator.jobruns import JobRuns
 from merp_operator.log_tails import LogTails
 from merp_operator.picture import Pictures
 from merp_operator.pools import Pools
+from merp_operator.published import Published
 from merp_operator.reconcile import Reconciler
 from merp_operator.recorder import Recorder
 from merp_operator.scheduled_job_statuses import ScheduledJobStatuses
@@ -67,6 +68,10 @@ class Process:
             pool_changed=lambda namespace, name: self._pools.changed(namespace, name),
         )
         now, cluster = self._client.clock.now, Cluster(self._client)
+        self._catalogues = CatalogueFiles(
+            settings.merp_catalogue, settings.merp_default_image, settings.merp_catalogues
+        )
+        self._published = self._new_published(cluster) if settings.merp_published_catalogues else None
         expectations = Expectations(time.monotonic)
         pictures = Pictures(self._watch, expectations, self._defaults)
         starter = Starter(
@@ -118,6 +123,7 @@ class Process:
         stop = asyncio.create_task(self._told_to_stop.wait())
         election = asyncio.create_task(self._elector.run())
         parts = [reflector.run for reflector in self._watch.reflectors]
+        parts += [] if self._published is None else [self._published.run]
         parts += [self._recorder.run, self._work_when_synced, self._watch.resync_for_ever, self._purge_for_ever]
         tasks = [asyncio.create_task(self._as_leader(part)) for part in [*parts, self._kopf]]
         try:
@@ -145,7 +151,9 @@ class Process:
         return self._ready if self._elector.won.is_set() else self._elector.stands_by
 
     def _tried(self) -> Iterable[health.Tried]:
-        return self._watch.reflectors if self._elector.won.is_set() else (self._elector,)
+        if not self._elector.won.is_set():
+            return (self._elector,)
+        return (*self._watch.reflectors, *([] if self._published is None else [self._published.reflector]))
 
     def _take_signals(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -167,6 +175,9 @@ class Process:
 
     async def _work_when_synced(self) -> None:
         await self._watch.synced()
+        if self._published is not None:
+            # A job that is refused must not look good for a moment at each start.
+            await self._published.reflector.synced.wait()
         self._ready = True
         _log.info(
             "the cluster is read: %d ScheduledJobs, %d Jobs",
@@ -255,12 +266,28 @@ class Process:
 
     def _defaults(self) -> Defaults:
         settings = self._settings
+        installed = self._catalogues.by_image()
         return Defaults(
             image=settings.merp_default_image,
             time_zone=settings.merp_default_time_zone,
-            catalogue=Catalogue.load(settings.merp_catalogue, settings.merp_default_image),
+            catalogue=installed.get(settings.merp_default_image),
             env=tuple(settings.merp_default_env),
+            installed=installed,
+            published={} if self._published is None else self._published.by_image,
         )
+
+    def _new_published(self, cluster: Cluster) -> Published:
+        return Published(
+            self._client,
+            cluster,
+            namespace=self._settings.merp_watch_namespace or None,
+            changed=self._catalogues_changed,
+            now=self._client.clock.now,
+        )
+
+    def _catalogues_changed(self, namespace: str) -> None:
+        for item in self._watch.scheduled_jobs.of(namespace):
+            self._queue.add((namespace, item["metadata"]["name"]))
 
 
 def _elector(settings: OperatorSettings, configuration: Configuration) -> leader.Elector | leader.Alone:

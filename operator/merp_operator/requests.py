@@ -14,7 +14,7 @@ from merp_crds.common import LABEL_LENGTH, parse_rfc3339, rfc3339
 from merp_crds.jobrun import PENDING_REASONS, JobRunSpec
 from merp_crds.reasons import Reason, Trigger, Verdict
 from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec, Task
-from merp_operator import cancel, desired
+from merp_operator import cancel, desired, parameters
 from merp_operator.desired import Defaults
 from merp_operator.observe import Json, Observed, Request, Run
 
@@ -174,6 +174,13 @@ def parameters_problem(observed: Observed, spec: ScheduledJobSpec, asked: JobRun
     return None
 
 
+def wrong_parameters(observed: Observed, spec: ScheduledJobSpec, asked: JobRunSpec, defaults: Defaults) -> str | None:
+    """What is wrong, by the image's catalogue, with the parameters that a request gives; the job's own were checked."""
+    if asked.args is None and asked.kwargs is None:
+        return None
+    return parameters.wrong(observed.namespace, spec, requested_task(observed, spec, asked), defaults, "")
+
+
 def requested_task(observed: Observed, spec: ScheduledJobSpec, asked: JobRunSpec) -> Task | None:
     """The task with the parameters that a request's run is given; None for an image without one."""
     if spec.task is None:
@@ -240,6 +247,9 @@ def _answer(
     if policy is ConcurrencyPolicy.FORBID and others and not made:
         message = f"{others[0]} is not finished, and overlap is forbidden"
         return Refuse(request, wanted.run_name, wanted.due_time, Reason.OVERLAP, message)
+    wrong = None if made else wrong_parameters(observed, spec, request.spec, defaults)
+    if wrong is not None:
+        return Invalid(request, wrong)
     return Create(request, requested_job(observed, spec, defaults, request, wanted))
 
 

@@ -34,6 +34,13 @@ class OperatorSettings(DatabaseSettings):
     merp_catalogue: Annotated[
         Path | None, Field(description="File with the default image's catalogue of tasks. Default: none, no check.")
     ] = None
+    merp_catalogues: Annotated[
+        Path | None,
+        Field(description="Folder with a folder for the catalogue of each further image. Default: none, no check."),
+    ] = None
+    merp_published_catalogues: Annotated[
+        bool, Field(description="Whether ConfigMaps in the jobs' namespaces are catalogues too. Default: false.")
+    ] = False
     merp_health_port: Annotated[
         int, Field(ge=1, le=65_535, description="Port of /healthz, /readyz and /metrics. Default: 8080.")
     ] = 8080

@@ -4,16 +4,16 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
+from merp_crds import connections as contract
 from merp_crds import names
 from merp_crds.common import parse_rfc3339
 from merp_crds.scheduledjob import Priority, ScheduledJobSpec, Template
 from merp_crds.zones import find_zone
 from merp_operator.observe import Json
 
-CONTAINER: Final = "task"
+CONTAINER: Final = contract.CONTAINER
 TASK_FOLDER: Final = "/etc/merp"
 _TASK_VOLUME: Final = "merp-task"
-CONNECTIONS_FOLDER: Final = "/etc/merp-connections"
 # By number: the name of a Secret may be as long as that of a volume.
 _CONNECTION_VOLUME: Final = "merp-connection-"
 SECRETS_FOLDER: Final = "/etc/merp-secrets"
@@ -186,7 +186,7 @@ def _connection_volumes(connections: Sequence[str]) -> list[Json]:
 
 def _connection_mounts(connections: Sequence[str]) -> list[Json]:
     return [
-        {"name": f"{_CONNECTION_VOLUME}{number}", "mountPath": f"{CONNECTIONS_FOLDER}/{name}", "readOnly": True}
+        {"name": f"{_CONNECTION_VOLUME}{number}", "mountPath": f"{contract.FOLDER}/{name}", "readOnly": True}
         for number, name in enumerate(connections)
     ]
 

@@ -115,11 +115,13 @@ class Applications:
     made: list[Application] = field(default_factory=list)
 
     def __call__(self, **arguments: Any) -> Application:
-        settings = Settings(_env_file=None, **arguments.pop("settings", {}))
+        settings = Settings(_env_file=None, **{"merp_default_image": IMAGE} | arguments.pop("settings", {}))
         client = Client(server_only(host=arguments.pop("api_server", self.cluster.url), ca_file=None))
         url = database_url(sqlite_path=arguments.pop("database", self.database))
         engine = create_engine(url, pool_size=5, max_overflow=5, read_only=True)
-        options = {"catalogue": self.catalogue, "pause_seconds": 0.2} | arguments
+        known = arguments.pop("catalogue", self.catalogue)
+        catalogues = {} if known is None else {known.image: known}
+        options = {"catalogues": lambda: catalogues, "pause_seconds": 0.2} | arguments
         app = create_app(settings, Cluster(client), engine, **options)
         transport = httpx2.ASGITransport(app=app)
         made = Application(app, httpx2.AsyncClient(transport=transport, base_url="http://gateway"))

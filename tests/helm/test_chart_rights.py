@@ -39,6 +39,7 @@ CALLS = [
     ("Cluster.write_status", SCHEDULER, "scheduledjobs/status", "patch"),
     ("Cluster.write_status", SCHEDULER, "jobruns/status", "patch"),
     ("Cluster.write_status", SCHEDULER, "jobpools/status", "patch"),
+    ("Published.reflector", "", "configmaps", "list watch"),
     ("Cluster.create_event", "", "events", "create"),
     ("Cluster.warnings_of", "", "events", "list"),
 ]
@@ -72,6 +73,11 @@ class TestOperator:
     def test_without_logs_in_the_records_it_reads_none(self, chart):
         role = chart.objects("operator.logTails=false").get("ClusterRole", "erp-system:erp-merp-scheduler")
         without = [call for call in CALLS if call[2] != "pods/log"]
+        assert granted(role) == called(without + DEFINITIONS + CALENDARS)
+
+    def test_without_catalogues_in_namespaces_it_reads_no_config_maps(self, chart):
+        role = chart.objects("catalogue.fromNamespaces=false").get("ClusterRole", "erp-system:erp-merp-scheduler")
+        without = [call for call in CALLS if call[2] != "configmaps"]
         assert granted(role) == called(without + DEFINITIONS + CALENDARS)
 
     def test_in_one_namespace_its_rights_end_there(self, chart):

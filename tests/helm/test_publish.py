@@ -13,9 +13,9 @@ CATALOGUE = json.dumps({"v": 1, "tasks": [{"name": "inventory_check", "title": {
 def test_a_catalogue_is_published_as_it_was_printed(tmp_path):
     file = tmp_path / "catalogue.json"
     file.write_text(CATALOGUE, encoding="utf-8")
-    text, catalogue = publish.read(file)
+    text, catalogue = publish.read(file, "tasks:1")
     assert (text, list(catalogue.tasks)) == (CATALOGUE, ["inventory_check"])
-    assert publish.config_map("erp-system", "erp-catalogue", text) == {
+    assert publish.config_map("erp-system", "erp-catalogue", "tasks:1", text) == {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {
@@ -23,7 +23,7 @@ def test_a_catalogue_is_published_as_it_was_printed(tmp_path):
             "namespace": "erp-system",
             "labels": {"scheduler.merp.io/catalogue": "true"},
         },
-        "data": {"catalogue.json": CATALOGUE},
+        "data": {"image": "tasks:1", "catalogue.json": CATALOGUE},
     }
 
 
@@ -45,7 +45,7 @@ def test_another_file_is_refused(tmp_path, content, says):
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(publish.PublishError, match=says) as caught:
-        publish.read(file)
+        publish.read(file, "tasks:1")
     assert str(caught.value).startswith(str(file))
 
 
@@ -68,6 +68,6 @@ def test_outside_a_cluster_it_ends_with_one_sentence(tmp_path, monkeypatch):
     file = tmp_path / "catalogue.json"
     file.write_text(CATALOGUE, encoding="utf-8")
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(sys, "argv", ["publish", str(file), "erp-catalogue"])
+    monkeypatch.setattr(sys, "argv", ["publish", str(file), "erp-catalogue", "tasks:1"])
     with pytest.raises(SystemExit, match="there is no service account to publish with"):
         publish.main()

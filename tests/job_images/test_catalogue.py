@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from merp_test_tasks import echo_args, sleep_async
+from runner_pod import Pod
 
 from merp_runner import Context, ParameterError
 from merp_runner.catalogue import catalogue, entry
@@ -195,3 +199,55 @@ def test_every_predefined_task_and_parameter_is_documented() -> None:
     for name, section in sections.items():
         documented = set(re.findall(r"`([a-z_]+)`", "".join(re.findall(r"^\| (`.*?) \|", section, re.MULTILINE))))
         assert documented >= set(entry(REGISTRY.resolve(name))["parameters"]["properties"]), name
+
+
+def test_it_is_printed_as_a_config_map(call_main: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call_main("catalogue", "--config-map", "erp.tasks-1", "--image", " erp@sha256:0a ") == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["metadata"] == {"name": "erp.tasks-1", "labels": {"scheduler.merp.io/catalogue": "true"}}
+    assert made["data"].keys() == {"image", "catalogue.json"}
+    assert made["data"]["image"] == "erp@sha256:0a"
+    assert json.loads(made["data"]["catalogue.json"]) == catalogue(REGISTRY)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        pytest.param(["--config-map", "erp-tasks"], "--image: is needed with --config-map", id="no-image"),
+        pytest.param(["--config-map", "erp-tasks", "--image", " "], "--image: is needed", id="blank-image"),
+        pytest.param(["--config-map", "Erp_Tasks", "--image", "a:1"], "--config-map: invalid", id="no-name"),
+        pytest.param(["--config-map", "x" * 254, "--image", "a:1"], "--config-map: invalid", id="name-too-long"),
+    ],
+)
+def test_wrong_arguments_are_told(
+    call_main: Callable[..., int], capsys: pytest.CaptureFixture[str], argv: list[str], says: str
+) -> None:
+    try:
+        code = call_main("catalogue", *argv)
+    except SystemExit as ended:  # argparse's own
+        code = int(ended.code or 0)
+    printed = capsys.readouterr()
+    assert (code, printed.out) == (2, "")
+    assert says in printed.err
+
+
+def test_one_that_no_config_map_holds_is_not_printed(
+    call_main: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    REGISTRY.register(plan, "long_winded", description="x" * 2**20)
+    assert call_main("catalogue", "--config-map", "erp-tasks", "--image", "a:1") == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.search(r"the catalogue has \d+ bytes, and a ConfigMap holds 1048576: shorten descriptions", printed.err)
+    assert call_main("catalogue") == 0
+
+
+def test_what_a_module_prints_is_no_part_of_it(pod: Pod) -> None:
+    (pod.folder / "talkative.py").write_text("print('hello from the import')\n", encoding="utf-8")
+    pod.modules = "talkative"
+    done = subprocess.run(
+        [sys.executable, "-S", "-P", "-m", "merp_runner", "catalogue", "--config-map", "c", "--image", "a:1"],
+        env=pod.variables(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["kind"] == "ConfigMap"
+    assert done.stderr == "hello from the import\n"

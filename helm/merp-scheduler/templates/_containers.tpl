@@ -15,12 +15,17 @@
 {{- end }}
 - {name: MERP_DEFAULT_TIME_ZONE, value: {{ .Values.defaultTimeZone | quote }}}
 - {name: MERP_DEFAULT_IMAGE, value: {{ include "merp-scheduler.image" (list . "tasks") | quote }}}
+- {name: MERP_DEFAULT_ENV, value: {{ toJson .Values.jobDefaults.env | quote }}}
 - {name: MERP_CATALOGUE, value: /etc/merp-catalogue/catalogue.json}
+- {name: MERP_CATALOGUES, value: /etc/merp-catalogues}
 {{- end }}
 
 {{- define "merp-scheduler.commonMounts" -}}
 - {name: tmp, mountPath: /tmp}
 - {name: catalogue, mountPath: /etc/merp-catalogue, readOnly: true}
+{{- range $number, $name := .Values.catalogue.configMaps }}
+- {name: catalogue-{{ $number }}, mountPath: /etc/merp-catalogues/{{ $name }}, readOnly: true}
+{{- end }}
 {{- if eq .Values.database.type "sqlite" }}
 - {name: records, mountPath: /var/lib/merp}
 {{- end }}
@@ -31,6 +36,10 @@
   emptyDir: {}
 - name: catalogue
   configMap: {name: {{ include "merp-scheduler.catalogueName" . }}, optional: true}
+{{- range $number, $name := .Values.catalogue.configMaps }}
+- name: catalogue-{{ $number }}
+  configMap: {name: {{ $name | quote }}, optional: true}
+{{- end }}
 {{- if eq .Values.database.type "sqlite" }}
 - name: records
   {{- if .Values.persistence.emptyDir }}
@@ -67,7 +76,7 @@
     - {name: MERP_LEASE_NAME, value: {{ include "merp-scheduler.leaseName" . }}}
     - name: MERP_POD_NAME
       valueFrom: {fieldRef: {apiVersion: v1, fieldPath: metadata.name}}
-    - {name: MERP_DEFAULT_ENV, value: {{ toJson .Values.jobDefaults.env | quote }}}
+    - {name: MERP_PUBLISHED_CATALOGUES, value: {{ .Values.catalogue.fromNamespaces | quote }}}
     {{- with .Values.operator.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

@@ -31,6 +31,12 @@
   resources: [pods/log]
   verbs: [get]
 {{- end }}
+{{- if .Values.catalogue.fromNamespaces }}
+# Those with the label of a catalogue; rights cannot be given by label.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [list, watch]
+{{- end }}
 - apiGroups: [""]
   resources: [events]
   verbs: [create, list]

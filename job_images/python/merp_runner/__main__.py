@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import os
 import sys
 
-from merp_runner.catalogue import catalogue
+from merp_runner.catalogue import MAX_BYTES, catalogue, config_map, config_map_name, text_of
 from merp_runner.discovery import discover
 from merp_runner.logs import Log
 from merp_runner.masking import Masking
@@ -21,7 +22,7 @@ DIRECTORY = "/etc/merp"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Return the exit code: the run's; for the catalogue 0, or 1 if something in it is broken.
+    """Return the exit code: the run's; for the catalogue 0, or 1 if something in it is broken or it is too large.
 
     Without arguments the task is read from MERP_TASK_DIR and run.
     """
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         masking = Masking.from_environment(os.environ)
         log = Log(masking)
         if options.command == "catalogue":
-            code = _catalogue(log)
+            code = _catalogue(log, options.config_map, options.image)
         else:
             code = Run(stop, masking, log).run(lambda: _request(options))
     except Stopped:  # before the run began
@@ -53,7 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--kwargs", metavar="JSON", default="{}", help="keyword arguments, a JSON object")
     run.add_argument("--due-time", metavar="TIME", default="", help="RFC 3339, for example 2026-12-01T00:00:00+08:00")
     run.add_argument("--time-zone", metavar="ZONE", default="", help="IANA name such as Asia/Shanghai; default UTC")
-    commands.add_parser("catalogue", help="print the tasks and their JSON Schemas")
+    listed = commands.add_parser("catalogue", help="print the tasks and their JSON Schemas")
+    listed.add_argument(
+        "--config-map", metavar="NAME", type=config_map_name, help="print a ConfigMap of that name, for kubectl apply"
+    )
+    listed.add_argument("--image", metavar="IMAGE", help="with --config-map: this image, as ScheduledJobs name it")
     return parser
 
 
@@ -69,12 +74,28 @@ def _request(options: argparse.Namespace) -> Request:
     )
 
 
-def _catalogue(log: Log) -> int:
-    discover(REGISTRY, os.environ, log.warn)
+def _catalogue(log: Log, name: str | None, image: str | None) -> int:
+    # What a module prints while it is imported is no part of the document.
+    with contextlib.redirect_stdout(sys.stderr):
+        discover(REGISTRY, os.environ, log.warn)
     made = catalogue(REGISTRY)
-    print(json.dumps(made, ensure_ascii=False, indent=2))
     for each in made["broken"]:
         log.warn(f"merp_runner: {each.get('task') or each.get('module')}: {each['error']}")
+    if name is None:
+        print(text_of(made))
+        return 1 if made["broken"] else 0
+    image = (image or "").strip()
+    if not image:
+        log.warn("merp_runner: --image: is needed with --config-map: which image the catalogue is of, as jobs name it")
+        return 2
+    document = config_map(name, image, made)
+    size = sum(len(text.encode()) for text in document["data"].values())
+    if size > MAX_BYTES:
+        log.warn(
+            f"merp_runner: the catalogue has {size} bytes, and a ConfigMap holds {MAX_BYTES}: shorten descriptions"
+        )
+        return 1
+    print(json.dumps(document, ensure_ascii=False, indent=2))
     return 1 if made["broken"] else 0
 
 

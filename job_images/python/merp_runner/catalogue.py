@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from merp_runner.errors import TaskDefinitionError
@@ -10,6 +12,11 @@ from merp_runner.parameters import Parameter, Signature, signature_of
 from merp_runner.tasks import Registry, Task
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+# What the API server takes of data in a ConfigMap.
+MAX_BYTES = 2**20
+LABEL = "scheduler.merp.io/catalogue"
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_MAX_NAME = 253
 
 
 def catalogue(registry: Registry) -> dict[str, Any]:
@@ -26,6 +33,28 @@ def catalogue(registry: Registry) -> dict[str, Any]:
         except TaskDefinitionError as error:
             broken.append({"task": name, "error": str(error)})
     return {"v": 1, "tasks": entries, "broken": broken}
+
+
+def text_of(made: dict[str, Any]) -> str:
+    """A catalogue as it is printed and published."""
+    return json.dumps(made, ensure_ascii=False, indent=2)
+
+
+def config_map_name(text: str) -> str:
+    """The name of a ConfigMap, as it is. Raises ValueError where Kubernetes would refuse it."""
+    if len(text) > _MAX_NAME or _NAME.fullmatch(text) is None:
+        raise ValueError(text)
+    return text
+
+
+def config_map(name: str, image: str, made: dict[str, Any]) -> dict[str, Any]:
+    """The ConfigMap by which operator and gateway know the tasks of `image`, in no namespace yet."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name, "labels": {LABEL: "true"}},
+        "data": {"image": image, "catalogue.json": text_of(made)},
+    }
 
 
 def entry(task: Task) -> dict[str, Any]:
