@@ -44,6 +44,12 @@ CONDITIONS: Final[Mapping[ConditionReason, Texts]] = {
         "镜像中没有该名称的任务。",
         "选择 GET /api/v1/tasks 列出的任务，或指定包含该任务的镜像。",
     ),
+    ConditionReason.INVALID_PARAMETERS: texts(
+        "The task does not take the parameters that the job gives it.",
+        "Correct the parameters that the message names; GET /api/v1/tasks/{name} shows what the task takes.",
+        "任务函数不接受所给的参数。",
+        "修正消息中指出的参数；GET /api/v1/tasks/{name} 说明该函数接受的参数。",
+    ),
     ConditionReason.DEPENDENCY_CYCLE: texts(
         "The job waits for itself, through the jobs that it depends on.",
         "Take one of the dependencies away that the message names.",
