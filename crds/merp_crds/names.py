@@ -4,6 +4,7 @@ Names are locks: two clocks, two operators and a repeated request all make the s
 server lets only one of them create it.
 """
 
+import functools
 import hashlib
 import uuid
 from datetime import UTC, datetime
@@ -86,6 +87,8 @@ def run_name_for_request(scheduled_job: str, asked_by: str, due_time: datetime |
     return f"{scheduled_job}-r-{digest[:10]}"
 
 
+# Asked for at every look at each run; a few megabytes.
+@functools.lru_cache(maxsize=16_384)
 def execution_id(scheduled_job_uid: str, run_name: str) -> str:
     """The id of an execution record: known before the Job exists, and equal on every retry of the write."""
     return str(uuid.uuid5(_EXECUTIONS, f"{scheduled_job_uid}/{run_name}"))

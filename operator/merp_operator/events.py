@@ -7,16 +7,18 @@ from typing import Final
 from merp_crds import names
 from merp_crds.common import rfc3339
 from merp_crds.reasons import Verdict
+from merp_crds.scheduledjob import VerdictEntry
 from merp_operator.observe import Json
 
 _COMPONENT: Final = "merp-operator"
 # What the API server takes of an Event's message.
 _MESSAGE_LENGTH: Final = 1024
-_WARNINGS: Final = frozenset({Verdict.FAILED.value, Verdict.TIMEOUT.value, Verdict.MISSED.value})
+# Verdicts that somebody should look at.
+WARNINGS: Final = frozenset({Verdict.FAILED, Verdict.TIMEOUT, Verdict.MISSED})
 
 
-def changes(item: Json, before: Json, after: Json, now: datetime) -> list[Json]:
-    """The Events of a status that became `after`: a condition that turned, and each new verdict."""
+def turned(item: Json, before: Json, after: Json, now: datetime) -> list[Json]:
+    """The Events of a status that became `after`: of each condition that turned."""
     told: list[Json] = []
     known = {entry["type"]: entry for entry in before.get("conditions") or []}
     for entry in after.get("conditions") or []:
@@ -33,11 +35,17 @@ def changes(item: Json, before: Json, after: Json, now: datetime) -> list[Json]:
             told += (
                 [] if entry["reason"] == "Missed" else [_event(item, "Warning", entry["reason"], entry["message"], now)]
             )
-    seen = {entry["run"] for entry in before.get("recent") or []}
-    for entry in after.get("recent") or []:
-        if entry["run"] not in seen:
-            told.append(_verdict(item, entry, now))
     return told
+
+
+def verdict(item: Json, entry: VerdictEntry, now: datetime) -> Json:
+    """The Event of a verdict."""
+    kind = "Warning" if entry.verdict in WARNINGS else "Normal"
+    due = "no due time" if entry.due_time is None else rfc3339(entry.due_time)
+    text = f"run {entry.run} of {due}: {entry.verdict.value} ({entry.reason.value})"
+    if entry.message:
+        text = f"{text}: {entry.message}"
+    return _event(item, kind, f"Run{entry.verdict.value.capitalize()}", text, now)
 
 
 def nothing_to_cancel(item: Json, name: str, now: datetime) -> Json:
@@ -60,15 +68,6 @@ def _turned(old: Json | None, new: Json) -> bool:
         new["reason"],
         new["message"],
     )
-
-
-def _verdict(item: Json, entry: Json, now: datetime) -> Json:
-    kind = "Warning" if entry["verdict"] in _WARNINGS else "Normal"
-    word = entry["verdict"].capitalize()
-    text = f"run {entry['run']} of {entry.get('dueTime', 'no due time')}: {entry['verdict']} ({entry['reason']})"
-    if entry.get("message"):
-        text = f"{text}: {entry['message']}"
-    return _event(item, kind, f"Run{word}", text, now)
 
 
 def _event(item: Json, kind: str, reason: str, message: str, now: datetime) -> Json:

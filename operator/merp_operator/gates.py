@@ -15,7 +15,7 @@ from merp_crds.scheduledjob import (
     ScheduledJobStatus,
 )
 from merp_kube.client import ApiError, Unreachable
-from merp_operator import desired, gate, newlymet, opened, overlap, pause, requests, status, upstreams
+from merp_operator import desired, gate, newlymet, opened, overlap, pause, requests, upstreams
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
 from merp_operator.endings import written
@@ -65,7 +65,7 @@ class Gates:
         if spec is None or not (is_gated(spec) or any(run.waits for run in observed.unfinished)):
             self._pools.leave((observed.namespace, observed.name))
             return Look()
-        before = status.read(observed.status)
+        before = observed.told
         zone = desired.zone(spec, defaults)
         seen = {entry.name: self._upstream(observed, entry.name, zone, now) for entry in spec.depends_on}
         policy = spec.dependency_policy or DependencyPolicy()
@@ -87,7 +87,7 @@ class Gates:
 
     def _upstream(self, observed: Observed, name: str, zone: str, now: datetime) -> Upstream:
         found = self._pictures.cached((observed.namespace, name))
-        told = None if found is None else status.read(found.status)
+        told = None if found is None else found.told
         return upstreams.read(name, found, told, zone=zone, now=now)
 
     async def _runs(

@@ -13,6 +13,9 @@ RUNS_TOTAL: Final = Counter(
 STARTS_TOTAL: Final = Counter(
     "merp_starts_total", "Runs that the operator's own clock started, by trigger.", ["trigger"]
 )
+EVENTS_WITHHELD_TOTAL: Final = Counter(
+    "merp_events_withheld_total", "Events of successes that were not told, because a job had told many."
+)
 RECORDS_PENDING: Final = Gauge("merp_records_pending", "Execution records that the database does not have yet.")
 DATABASE_UP: Final = Gauge("merp_database_up", "1 if the last write to the database worked, else 0.")
 LEADER: Final = Gauge("merp_leader", "1 if this process leads, 0 if it stands by.")

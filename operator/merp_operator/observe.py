@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, wraps
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
@@ -12,18 +14,23 @@ from merp_crds.common import Model, check_due_time, parse_rfc3339
 from merp_crds.jobrun import JobRunSpec
 from merp_crds.reasons import Trigger
 from merp_crds.schedule import Timetable
-from merp_crds.scheduledjob import Schedule, ScheduledJobSpec
+from merp_crds.scheduledjob import Schedule, ScheduledJobSpec, ScheduledJobStatus
 
 Json = dict[str, Any]
 Spec = TypeVar("Spec", bound=Model)
+Found = TypeVar("Found")
 
 # What kubectl writes on a Job that somebody made from a CronJob by hand.
 _BY_HAND: Final = "cronjob.kubernetes.io/instantiate"
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots: what is worked out once is kept in the object.
+@dataclass(frozen=True)
 class Run:
-    """A run: its Job, and the pods of its attempts, oldest first."""
+    """A run: its Job, and the pods of its attempts, oldest first.
+
+    As long as none of them changes it is the same object: it is read and judged once, however many looks see it.
+    """
 
     name: str
     uid: str
@@ -31,27 +38,47 @@ class Run:
     trigger: Trigger
     job: Json
     pods: tuple[Json, ...] = ()
+    # By name, what `of_a_run` has worked out.
+    known: dict[str, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
-    @property
+    @cached_property
     def finished(self) -> bool:
         """Whether the Job says that it ended."""
         return is_finished(self.job)
 
-    @property
+    @cached_property
     def waits(self) -> bool:
         """Whether it waits to be let go."""
         return waits(self.job)
 
-    @property
+    @cached_property
     def began(self) -> datetime:
         """When its Job was made."""
         return parse_rfc3339(self.job["metadata"]["creationTimestamp"])
 
-    @property
+    @cached_property
     def ended(self) -> datetime | None:
         """When its Job said that it ended."""
         final = condition(self.job, "Complete") or condition(self.job, "Failed")
         return None if final is None else parse_rfc3339(final["lastTransitionTime"])
+
+    def is_of(self, job: Json, pods: list[Json]) -> bool:
+        """Whether it was read from these very objects; a change makes others of them."""
+        return self.job is job and len(self.pods) == len(pods) and set(map(id, self.pods)) == set(map(id, pods))
+
+
+def of_a_run(work: Callable[[Run], Found]) -> Callable[[Run], Found]:
+    """For a pure function of a run: done once for each, because a run does not change."""
+
+    @wraps(work)
+    def once(run: Run) -> Found:
+        name = work.__qualname__
+        if name not in run.known:
+            run.known[name] = work(run)
+        found: Found = run.known[name]
+        return found
+
+    return once
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +93,8 @@ class Request:
     body: Json
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots, as above.
+@dataclass(frozen=True)
 class Observed:
     """Everything that a decision about one ScheduledJob looks at."""
 
@@ -99,6 +127,11 @@ class Observed:
         """Its status as last seen."""
         return self.body.get("status") or {}
 
+    @cached_property
+    def told(self) -> ScheduledJobStatus:
+        """The same as the model has it."""
+        return read_status(self.status)
+
     @property
     def unfinished(self) -> tuple[Run, ...]:
         """The runs that have not ended, oldest first."""
@@ -126,17 +159,18 @@ def observe(
     timetable: Callable[[Schedule], Timetable] = Timetable.of,
     expected: tuple[tuple[str, datetime | None], ...] = (),
     graph: Callable[[str], Mapping[str, tuple[str, ...]]] = lambda _: {},
+    known: Mapping[str, Run] = MappingProxyType({}),
 ) -> Observed:
     """The picture of a ScheduledJob from its body, its CronJob, its Jobs with their pods, and its JobRuns.
 
     `timetable` reads a schedule in the installation's zone and with its calendar, and raises ValueError that begins
-    with the field.
+    with the field. `known` are the runs of a picture before, by UID: those that have not changed are not read again.
     """
     metadata = body["metadata"]
     spec, problem = _read_spec(ScheduledJobSpec, body)
     times, schedule_problem = _read_schedule(spec, timetable)
     uid = metadata["uid"]
-    mine = [read_run(metadata["name"], job, pods) for job, pods in jobs if belongs(job, uid)]
+    mine = [_run(known, metadata["name"], job, pods) for job, pods in jobs if belongs(job, uid)]
     return Observed(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -154,6 +188,20 @@ def observe(
         expected=expected,
         graph=graph(metadata["namespace"]) if spec is not None and spec.depends_on else {},
     )
+
+
+def _run(known: Mapping[str, Run], scheduled_job: str, job: Json, pods: list[Json]) -> Run:
+    seen = known.get(job["metadata"]["uid"])
+    return seen if seen is not None and seen.is_of(job, pods) else read_run(scheduled_job, job, pods)
+
+
+def read_status(body: Json) -> ScheduledJobStatus:
+    """A ScheduledJob's status as the model has it."""
+    try:
+        return ScheduledJobStatus.model_validate(body)
+    except ValidationError:
+        # Written by a version that knew other words: what can be seen in the cluster is computed anew.
+        return ScheduledJobStatus()
 
 
 def read_run(scheduled_job: str, job: Json, pods: list[Json]) -> Run:

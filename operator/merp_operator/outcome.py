@@ -14,7 +14,7 @@ from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.reasons import Reason, RunState, Verdict
 from merp_operator import attempt
 from merp_operator.endings import MESSAGE_LENGTH
-from merp_operator.observe import Json, Run, condition
+from merp_operator.observe import Json, Run, condition, of_a_run
 
 # The runner's exit code for a task or parameters that no retry makes right.
 BAD_PARAMETERS_EXIT_CODE: Final = 2
@@ -57,6 +57,7 @@ class _Ending:
     with_container: bool = True
 
 
+@of_a_run
 def judge(run: Run) -> Outcome:
     """What became of a run so far."""
     status = run.job.get("status") or {}
@@ -138,6 +139,7 @@ def bad_parameters(run: Run) -> bool:
     return ended is not None and ended["exitCode"] == BAD_PARAMETERS_EXIT_CODE and _runs_task(run)
 
 
+@of_a_run
 def succeeded(run: Run) -> bool:
     """Whether a run ended well, by its Job's own word or by that of who ended it."""
     written = _written_ending(run.job)

@@ -8,12 +8,12 @@ from merp_crds.scheduledjob import Schedule
 from merp_operator import calendars, observe
 from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
-from merp_operator.observe import Json, Observed
+from merp_operator.observe import Json, Observed, Run
 from merp_operator.watch import Key, Watch
 
 
 class Pictures:
-    """Pictures of ScheduledJobs, each made anew."""
+    """Pictures of ScheduledJobs, each made anew; of their runs only those that have changed."""
 
     def __init__(self, watch: Watch, expectations: Expectations, defaults: Callable[[], Defaults]) -> None:
         self._watch = watch
@@ -21,6 +21,8 @@ class Pictures:
         self._defaults = defaults
         # By name, with the version they were read from: hundreds of jobs share one.
         self._calendars: dict[str, tuple[str, WorkingDays | None, str]] = {}
+        # The runs of each job's last picture, by UID.
+        self._runs: dict[Key, dict[str, Run]] = {}
 
     def cached(self, key: Key) -> Observed | None:
         """As the caches have it; None where there is no such ScheduledJob, or it is on its way out."""
@@ -31,7 +33,7 @@ class Pictures:
 
     def of(self, key: Key, body: Json, cron_job: Json | None, jobs: list[tuple[Json, list[Json]]]) -> Observed:
         """With a CronJob and Jobs that were read by somebody else."""
-        return observe.observe(
+        found = observe.observe(
             body,
             cron_job,
             jobs,
@@ -39,7 +41,14 @@ class Pictures:
             timetable=self._timetable,
             graph=self._watch.depends_on,
             expected=self._expectations.of(key, [job["metadata"]["name"] for job, _ in jobs]),
+            known=self._runs.get(key, {}),
         )
+        self._runs[key] = {run.uid: run for run in found.runs}
+        return found
+
+    def forget(self, key: Key) -> None:
+        """A ScheduledJob that is gone."""
+        self._runs.pop(key, None)
 
     def _timetable(self, schedule: Schedule) -> Timetable:
         name = None if schedule.calendar is None else schedule.calendar.name

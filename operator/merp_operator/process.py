@@ -64,6 +64,7 @@ class Process:
             namespace=settings.merp_watch_namespace or None,
             changed=self._changed,
             hurry=self._hurry,
+            calmly=self._calmly,
             vanished=self._job_vanished,
             pool_changed=lambda namespace, name: self._pools.changed(namespace, name),
         )
@@ -255,6 +256,10 @@ class Process:
         self._queue.add((namespace, name), first=True)
         self._pools.job_changed(namespace, name)
 
+    def _calmly(self, namespace: str, name: str) -> None:
+        self._queue.add_calmly((namespace, name))
+        self._pools.job_changed(namespace, name)
+
     def _job_vanished(self, job: dict[str, object], pods: list[dict[str, object]]) -> None:
         self._reconciler.job_vanished(job, pods)
 
@@ -262,7 +267,7 @@ class Process:
         for job_id in job_ids:
             key = self._reconciler.key_of(job_id)
             if key is not None:
-                self._queue.add(key)
+                self._queue.add_calmly(key)
 
     def _defaults(self) -> Defaults:
         settings = self._settings

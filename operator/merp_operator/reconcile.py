@@ -12,7 +12,7 @@ from typing import Final
 from merp_crds import names
 from merp_crds.common import parse_rfc3339
 from merp_crds.reasons import ConditionReason, Reason
-from merp_crds.scheduledjob import Unrecorded, VerdictEntry
+from merp_crds.scheduledjob import ScheduledJobStatus, Unrecorded, VerdictEntry
 from merp_operator import (
     accounting,
     backfill,
@@ -50,6 +50,8 @@ _HELD_SECONDS: Final = 1.0
 _MARGIN_SECONDS: Final = 0.1
 _AFTER_THE_CLOCK: Final = timedelta(seconds=1)
 
+# Under this name a run keeps its row, with what that was made from.
+_ROW: Final = "row"
 # These verdicts no run can contradict.
 _NEEDS_NO_LOOK: Final = frozenset({Reason.CALENDAR, Reason.NAME_TAKEN})
 
@@ -140,17 +142,20 @@ class Reconciler:
         told = Told((*refusals, *self._verdicts(gone)), decision, safe, self._starter.refused(observed.uid), gate)
         wanted = status.compute(observed, judged, problem, defaults, now, told)
         self._record_runs(observed, judged, records.job_record(observed, defaults, wanted))
-        await self._cron_jobs.keep_books(observed, status.read(wanted), now)
-        wait = await self._statuses.report(key, observed, wanted, now)
+        after = observed.told if wanted == observed.status else observe.read_status(wanted)
+        await self._cron_jobs.keep_books(observed, after, now)
+        news = [] if wanted == observed.status else status.news(observed, judged, told)
+        wait = await self._statuses.report(key, observed, wanted, news, now)
         # Before anything that may fail: the clock waits for nobody.
         self._plan_starts(key, decision, now)
         if wait is None:
             self._told_of(key, gone)
-            self._let_go(observed, safe - frozenset(status.read(wanted).unrecorded))
-        self._record_endings(observed, wanted if wait is None else observed.status)
+            self._let_go(observed, safe - frozenset(after.unrecorded))
+        self._record_endings(observed, after if wait is None else observed.told)
         again = await self._job_runs.report(observed, judged, problem, defaults, now)
         overdue = await self._overdue_runs.end(observed, defaults, now)
-        later = await self._clean_up(observed, now)
+        # What the status is to say of a run it says before the run's Job goes.
+        later = await self._clean_up(observed, now) if wait is None else None
         if error is not None:
             raise error
         self._looks.done(key, number)
@@ -168,7 +173,7 @@ class Reconciler:
         self, key: Key, observed: Observed, problem: Problem | None, vanished: list[Run], now: datetime
     ) -> Decision | None:
         """What becomes of the due times; None where nothing is due by the clock."""
-        before = status.read(observed.status)
+        before = observed.told
         # What the world refuses just now is still due.
         suspended = problem is not None and problem.reason is not ConditionReason.CANNOT_APPLY
         found = self._starter.situation(observed, before, suspended=suspended, vanished=vanished)
@@ -213,7 +218,7 @@ class Reconciler:
         """The verdicts without a run that the database has."""
         return frozenset(
             entry
-            for entry in status.read(observed.status).unrecorded
+            for entry in observed.told.unrecorded
             if self._recorder.is_committed(records.ending_id(observed, entry))
         )
 
@@ -232,20 +237,27 @@ class Reconciler:
                 self._log_tails.recorded(run)
         self._recorder.submit(row, [execution for _, execution in executions])
 
-    def _record_endings(self, observed: Observed, written: Json) -> None:
+    def _record_endings(self, observed: Observed, written: ScheduledJobStatus) -> None:
         """The same of verdicts without a run: only as they were written into the status."""
-        endings = [records.ending_record(observed, entry) for entry in status.read(written).unrecorded]
+        endings = [records.ending_record(observed, entry) for entry in written.unrecorded]
         self._recorder.submit(self._rows[observed.uid], endings)
 
     def _execution(self, row: JobRecord, run: Run, ending: Outcome) -> ExecutionRecord:
-        return records.execution_record(
-            job_id=row.id,
-            namespace=row.namespace,
-            job_name=row.resource_name,
-            run=run,
-            outcome=ending,
-            log_tails=self._log_tails.of(run),
-        )
+        """The row of a run; the same object where nothing has changed since it was made."""
+        tails = self._log_tails.of(run)
+        made: ExecutionRecord
+        judged, told, made = run.known.get(_ROW, (None, None, None))
+        if judged is not ending or told != tails:
+            made = records.execution_record(
+                job_id=row.id,
+                namespace=row.namespace,
+                job_name=row.resource_name,
+                run=run,
+                outcome=ending,
+                log_tails=tails,
+            )
+            run.known[_ROW] = (ending, tails, made)
+        return made
 
     async def _tell_vanished(self, key: Key) -> list[Run]:
         """Record the runs whose Jobs are gone. Returns those that belong to what is there now."""
@@ -271,7 +283,9 @@ class Reconciler:
     def _verdicts(self, gone: list[Run]) -> list[VerdictEntry]:
         """Verdicts of runs whose Jobs are gone, but for those that the accounting of due times ends."""
         return [
-            status.verdict_entry(
+            status.verdict_of(run)
+            if run.finished
+            else status.verdict_entry(
                 run.name, run.due_time, run.trigger, outcome.vanished(run, owner_gone=False, now=self._now())
             )
             for run in gone
@@ -304,7 +318,7 @@ class Reconciler:
         committed -= backfill.held(observed)
         committed -= {run.name for run in observed.runs if self._log_tails.is_pending(run)}
         unseen = self._unseen(observed)
-        accounted = status.read(observed.status).accounted
+        accounted = observed.told.accounted
         held = False
         for run in desired.removable(observed, observed.spec, committed, accounted, now):
             if run.name in unseen:
@@ -356,6 +370,7 @@ class Reconciler:
         self._gates.forget(key)
         self._looks.forget_job(key)
         self._statuses.forget(key)
+        self._pictures.forget(key)
         uid = self._uids.get(key)
         if uid is not None and not self._watch.jobs_of(*key):
             # The row is needed until the last of its Jobs is told of.

@@ -72,7 +72,7 @@ class Recorder:
 
     def submit(self, job: JobRecord, executions: Iterable[ExecutionRecord]) -> None:
         """Remember these. What the database has as it is, is passed over."""
-        news = [entry for entry in executions if self._known.get(entry.id) != entry]
+        news = [entry for entry in executions if not self.has(entry)]
         if not news and self._known_jobs.get(job.id) == job:
             return
         self._jobs[job.id] = job
@@ -87,7 +87,9 @@ class Recorder:
 
     def has(self, execution: ExecutionRecord) -> bool:
         """Whether the database has that record as it is."""
-        return self._known.get(execution.id) == execution
+        known = self._known.get(execution.id)
+        # Nearly always it is the very object that was written.
+        return known is execution or known == execution
 
     def forget(self, execution_id: str) -> None:
         """The Job is gone: its record need not be compared again."""

@@ -10,7 +10,7 @@ from merp_crds import names
 from merp_crds.reasons import ConditionReason, ConditionType
 from merp_crds.scheduledjob import ScheduledJobStatus
 from merp_kube.client import ApiError, Unreachable
-from merp_operator import accounting, desired, metrics, observe, pause, situation, status
+from merp_operator import accounting, desired, metrics, observe, pause, situation
 from merp_operator.clock import Due
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
@@ -52,7 +52,7 @@ class Starter:
         if observed is None or observed.spec is None or not _is_current(observed):
             # Whoever changed it has it looked at, and after that the clock is asked again.
             return []
-        found = self.situation(observed, status.read(observed.status), suspended=False)
+        found = self.situation(observed, observed.told, suspended=False)
         if found is None or found.accounted is None or found.accounted.hash != found.digest:
             return []
         starts = accounting.decide(found, self._now()).starts

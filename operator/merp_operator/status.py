@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
-from pydantic import ValidationError
-
 from merp_crds import names, schedule
 from merp_crds.common import Condition, parse_rfc3339
 from merp_crds.reasons import ConditionReason, ConditionType, Reason, RunState, Trigger, Verdict
@@ -25,8 +23,8 @@ from merp_operator.accounting import Decision
 from merp_operator.definition import Problem
 from merp_operator.endings import explain, merged
 from merp_operator.gate import Look
-from merp_operator.observe import Json, Observed, Run
-from merp_operator.outcome import Outcome
+from merp_operator.observe import Json, Observed, Run, of_a_run
+from merp_operator.outcome import Outcome, judge
 from merp_operator.situation import BY_CLOCK
 
 # Status texts are for a table and a dialog; the record holds the whole of it.
@@ -69,11 +67,10 @@ def compute(
     told: Told = Told(),
 ) -> Json:
     """The status as JSON: the same input gives the same output, so that a second pass has nothing to write."""
-    before = read(observed.status)
+    before = observed.told
     runs = list(judged)
     decision = told.decision
-    endings = () if decision is None else decision.endings
-    recent = _recent(before, runs, [*told.verdicts, *(_ending_entry(observed.name, entry) for entry in endings)])
+    recent = _recent(observed, runs, told)
     active = [_active(item, told.gate.waiting) for item in runs if not item.outcome.ended]
     spec = observed.spec
     next_run_time = _next_run_time(observed, problem, now)
@@ -108,13 +105,17 @@ def compute(
     return _without_empty(status.as_json())
 
 
-def read(body: Json) -> ScheduledJobStatus:
-    """A status as the model has it."""
-    try:
-        return ScheduledJobStatus.model_validate(body)
-    except ValidationError:
-        # Written by a version that knew other words: what can be seen in the cluster is computed anew.
-        return ScheduledJobStatus()
+def news(observed: Observed, judged: Iterable[Judged], told: Told) -> list[VerdictEntry]:
+    """The verdicts that the status has not told before, oldest first: of many at once it lists the newest alone."""
+    listed = observed.told.recent
+    names_of = {entry.run for entry in listed}
+    # What is older than a full list was on it once.
+    oldest = _order(listed[-1]) if len(listed) >= RECENT_VERDICTS else None
+    return [
+        entry
+        for entry in reversed(_recent(observed, judged, told))
+        if entry.run not in names_of and (oldest is None or _order(entry) > oldest)
+    ]
 
 
 def _active(item: Judged, waiting: Mapping[str, str]) -> RunEntry:
@@ -130,14 +131,23 @@ def _active(item: Judged, waiting: Mapping[str, str]) -> RunEntry:
     )
 
 
-def _recent(before: ScheduledJobStatus, runs: list[Judged], refusals: Iterable[VerdictEntry]) -> list[VerdictEntry]:
+def _recent(observed: Observed, runs: Iterable[Judged], told: Told) -> list[VerdictEntry]:
     """All verdicts known, newest first: those remembered, those of the Jobs that exist, and the latest refusals."""
-    entries = {entry.run: entry for entry in before.recent}
-    entries |= {entry.run: entry for entry in refusals}
-    for item in runs:
-        if item.outcome.ended:
-            entries[item.run.name] = verdict_entry(item.run.name, item.run.due_time, item.run.trigger, item.outcome)
-    return sorted(entries.values(), key=lambda entry: (entry.end_time, entry.run), reverse=True)
+    endings = () if told.decision is None else told.decision.endings
+    refusals = [*told.verdicts, *(_ending_entry(observed.name, entry) for entry in endings)]
+    entries = {entry.run: entry for entry in (*observed.told.recent, *refusals)}
+    entries |= {item.run.name: verdict_of(item.run) for item in runs if item.outcome.ended}
+    return sorted(entries.values(), key=_order, reverse=True)
+
+
+def _order(entry: VerdictEntry) -> tuple[datetime, str]:
+    return entry.end_time, entry.run
+
+
+@of_a_run
+def verdict_of(run: Run) -> VerdictEntry:
+    """The verdict of a run that has one."""
+    return verdict_entry(run.name, run.due_time, run.trigger, judge(run))
 
 
 def verdict_entry(run: str, due_time: datetime, trigger: Trigger, outcome: Outcome) -> VerdictEntry:

@@ -84,9 +84,9 @@ class Own:
 class Watch:
     """The whole picture, and who is told of its changes.
 
-    `changed(namespace, name)` names the ScheduledJob that something happened to, and `hurry`, where it is given, one of
-    which what happened may let runs go on; `vanished(job, pods)` tells of a Job that is gone, with the pods it had;
-    `pool_changed(namespace, name)` names a JobPool.
+    `changed(namespace, name)` names the ScheduledJob that something happened to; where they are given, `hurry` one of
+    which what happened may let runs go on, and `calmly` one of which nobody waits for it. `vanished(job, pods)` tells
+    of a Job that is gone, with the pods it had; `pool_changed(namespace, name)` names a JobPool.
     """
 
     def __init__(
@@ -98,11 +98,13 @@ class Watch:
         vanished: Callable[[Json, list[Json]], None],
         pool_changed: Callable[[str, str], None],
         hurry: Callable[[str, str], None] | None = None,
+        calmly: Callable[[str, str], None] | None = None,
     ) -> None:
         self._client = client
         self._namespace = namespace
         self._changed = changed
         self._hurry = hurry or changed
+        self._calmly = calmly or changed
         self._vanished = vanished
         self._pool_changed = pool_changed
         self.scheduled_jobs = Own(paths.SCHEDULED_JOB, self._scheduled_job_changed)
@@ -246,8 +248,17 @@ class Watch:
         """A run of a job has ended: what waits for that, there or in the job itself, waits for nothing else."""
         for dependent in self._dependents.get(key, ()):
             self._hurry(key[0], dependent)
-        waits = any(job["spec"].get("suspend") for job in self._jobs_of.get(key, {}).values())
-        (self._hurry if waits else self._changed)(*key)
+        if self._waits(key):
+            self._hurry(*key)
+        elif any(not (item.get("status") or {}).get("endTime") for item in self._requests_of.get(key, {}).values()):
+            # Whoever asked for it waits, and a backfill goes on with its next run.
+            self._changed(*key)
+        else:
+            self._calmly(*key)
+
+    def _waits(self, key: Key) -> bool:
+        """Whether a run of a job waits to be let go."""
+        return any(job["spec"].get("suspend") for job in self._jobs_of.get(key, {}).values())
 
     def _join(self, key: Key, wanted: Json) -> None:
         """A job takes room of that pool, and of no other."""
@@ -319,8 +330,12 @@ class Watch:
             self._pods_of.pop(_key(item), None)
         if _ended(before, after):
             self._tell_of_end(key)
-        else:
+        elif self._waits(key):
             self._tell(key)
+        else:
+            for dependent in self._dependents.get(key, ()):
+                self._changed(key[0], dependent)
+            self._calmly(*key)
 
     def _pod_changed(self, before: Json | None, after: Json | None) -> None:
         item = after or before
@@ -333,7 +348,7 @@ class Watch:
         # The last state of a pod that is gone stays while its Job is there: it holds the exit code.
         job_exists = self.jobs.get(namespace, job) is not None
         self._index(self._pods_of, (namespace, job), item, present=after is not None or job_exists)
-        self._changed(namespace, owner)
+        self._calmly(namespace, owner)
 
     @staticmethod
     def _index(index: defaultdict[Key, dict[str, Json]], key: Key, item: Json, *, present: bool) -> None:

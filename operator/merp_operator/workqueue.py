@@ -4,6 +4,7 @@ What is queued is only the name of what to look at, so that a hundred events on 
 """
 
 import asyncio
+import itertools
 import random
 from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
@@ -12,6 +13,8 @@ Key = TypeVar("Key", bound=Hashable)
 
 _FIRST_DELAY: Final = 0.2
 _MAX_DELAY: Final = 30.0
+# What nobody waits for comes so long after the look before it: what happened meanwhile is seen by one look.
+CALM_SECONDS: Final = 0.5
 # Doubling from 0.2 s passes 30 s at the eighth failure.
 _MAX_DOUBLINGS: Final = 8
 
@@ -25,8 +28,10 @@ class WorkQueue(Generic[Key]):
         self._ready: dict[Key, None] = {}
         # Those that come first as soon as they are ready.
         self._first: dict[Key, None] = {}
-        # Worked on right now, and whether it was asked for again meanwhile.
-        self._working: dict[Key, bool] = {}
+        # Worked on right now; and in how many seconds again where it was asked for meanwhile.
+        self._working: dict[Key, float | None] = {}
+        # When the last of it was done, oldest first, and nothing that is longer ago than a calm look waits.
+        self._done_at: dict[Key, float] = {}
         self._failures: dict[Key, int] = {}
         self._later: dict[Key, asyncio.TimerHandle] = {}
         self._due: dict[Key, float] = {}
@@ -40,11 +45,18 @@ class WorkQueue(Generic[Key]):
         if first:
             self._first.setdefault(key)
         if key in self._working:
-            self._working[key] = True
+            self._working[key] = 0.0
             return
         self._cancel(key)
         self._ready.setdefault(key)
         self._wakeup.set()
+
+    def add_calmly(self, key: Key) -> None:
+        """Look at `key` as soon as a worker is free, but not within `CALM_SECONDS` of the look before."""
+        if key not in self._working:
+            self.add_after(key, self._done_at.get(key, -CALM_SECONDS) + CALM_SECONDS - self._clock())
+        elif self._working[key] is None:
+            self._working[key] = CALM_SECONDS
 
     def add_after(self, key: Key, delay: float) -> None:
         """Look at `key` in `delay` seconds, or at an earlier moment that was asked for before."""
@@ -67,14 +79,16 @@ class WorkQueue(Generic[Key]):
         key = next((key for key in self._first if key in self._ready), None) or next(iter(self._ready))
         del self._ready[key]
         self._first.pop(key, None)
-        self._working[key] = False
+        self._working[key] = None
         return key
 
     def done(self, key: Key) -> None:
         """The key was worked on; what was asked for meanwhile is worked on again."""
         self._failures.pop(key, None)
-        if self._working.pop(key):
-            self.add(key)
+        again = self._working.pop(key)
+        self._remember(key)
+        if again is not None:
+            self.add_after(key, again)
 
     def failed(self, key: Key, delay: float | None = None) -> float:
         """The key could not be worked on: it comes back after a delay that doubles. Returns the seconds.
@@ -92,6 +106,13 @@ class WorkQueue(Generic[Key]):
     def failures(self, key: Key) -> int:
         """How often the key failed since it last worked."""
         return self._failures.get(key, 0)
+
+    def _remember(self, key: Key) -> None:
+        now = self._clock()
+        self._done_at.pop(key, None)
+        self._done_at[key] = now
+        for oldest in list(itertools.takewhile(lambda each: self._done_at[each] <= now - CALM_SECONDS, self._done_at)):
+            del self._done_at[oldest]
 
     def _fire(self, key: Key) -> None:
         self._cancel(key)

@@ -1,25 +1,37 @@
 """Whether recording keeps up with what one API server can tell of: completions a second, alone and while recorded.
 
 The generator makes Jobs that the stock controller leaves alone (`managedBy`), completes them by their status, and
-deletes them a while later. First it works alone, as fast as it can; then the same with an operator that records into a
-MariaDB of this machine. Needs root and two minutes; all of it shares one machine, so only ratios say something.
+deletes them a while later. First it works alone, as fast as it can; then the same, for as long, with an operator that
+records into a MariaDB. Both halves are equal but for the recording.
+
+    bench_recording.py [--seconds 60] [--only pinned|shared]
+
+There are two set-ups. In `two machines` the control plane and the generator have one processor and the operator and
+MariaDB another, in both halves: as where these run beside the API server's machine, so the ratio is what recording costs
+the API server. In `one machine` all have all: there the generator leaves nothing idle when it is alone, so the ratio is
+also what the operator and the database need themselves. Needs root, two processors and six minutes.
 """
 
+import argparse
 import asyncio
+import os
+import re
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 ROOT: Final = Path(__file__).parents[2]
 for folder in ("tests/objects", "tests/cluster", "crds", "operator"):
     sys.path.insert(0, str(ROOT / folder))
 
 import mariadb_server  # noqa: E402  (the path comes first)
+import processor_time  # noqa: E402
 from cluster_objects import minutely  # noqa: E402
 from kube import Kube  # noqa: E402
 from operator_process import OperatorProcess  # noqa: E402
@@ -31,7 +43,8 @@ from merp_kube import paths  # noqa: E402
 from merp_kube.client import MERGE_PATCH, Client, load_configuration  # noqa: E402
 
 Json = dict[str, Any]
-SECONDS: Final = 60.0
+# The first is the API server's machine where there are two.
+PROCESSORS: Final = sorted(os.sched_getaffinity(0))[:2]
 # So many at a time is what the generator keeps the API server busy with.
 WORKERS: Final = 8
 JOBS: Final = 40
@@ -97,28 +110,103 @@ class Generator:
         self._old.append((time.monotonic() + KEPT_SECONDS, name))
 
 
-async def generate(cluster: Cluster, kube: Kube, prefix: str) -> tuple[Generator, float]:
-    """A minute of it. Returns what was completed, and how many a second."""
+async def generate(cluster: Cluster, kube: Kube, prefix: str, seconds: float) -> tuple[Generator, float]:
+    """Some seconds of it. Returns what was completed, and how many a second."""
     configuration = await load_configuration(cluster.kubeconfig)
     async with Client(configuration, connections=WORKERS) as client:
         generator = Generator(client, kube.namespace, kube.list("scheduledjobs"), prefix)
-        return generator, await generator.run(SECONDS)
+        return generator, await generator.run(seconds)
 
 
-def memory(operator: OperatorProcess) -> float:
-    """The operator's resident memory, MiB."""
-    for line in operator.metrics().splitlines():
-        if line.startswith("process_resident_memory_bytes "):
-            return float(line.split()[1]) / 2**20
-    raise RuntimeError("the operator does not say how much memory it has")
+class Memory:
+    """The resident memory of a process, MiB, read every second while it is entered."""
+
+    def __init__(self, pid: int) -> None:
+        self.seen: list[float] = []
+        self._pid = pid
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def __str__(self) -> str:
+        shares = [self.seen[len(self.seen) * share // 4] for share in range(4)] + [self.seen[-1]]
+        return " ".join(f"{share:.0f}" for share in shares)
+
+    def _read(self) -> None:
+        while not self._ended.wait(1.0):
+            self.seen.append(processor_time.resident_mebibytes(self._pid))
 
 
-def main() -> None:
+class Costs:
+    """What a part of the benchmark costs: processor time by process, requests by who is asked for what."""
+
+    def __init__(self, cluster: Cluster, others: processor_time.Groups) -> None:
+        self._cluster = cluster
+        self._groups = control_plane(cluster) | dict(others)
+        self._time = processor_time.seconds(self._groups)
+        self._requests = self._asked()
+
+    def tell(self, completions: int) -> None:
+        """Print what each completion has cost since this object was made."""
+        spent = processor_time.seconds(self._groups)
+        times = {name: (spent[name] - self._time[name]) * 1000 / completions for name in spent}
+        print("  processor ms a completion:", ", ".join(f"{name} {time:.2f}" for name, time in times.items()))
+        asked = self._asked()
+        asked.subtract(self._requests)
+        counts = [
+            f"{what} {count / completions:.2f}" for what, count in asked.most_common() if count > completions / 50
+        ]
+        print("  requests a completion:", ", ".join(counts))
+
+    def _asked(self) -> Counter[str]:
+        text = self._cluster.api.kubectl("get", "--raw", "/metrics")
+        found: Counter[str] = Counter()
+        for line in text.splitlines():
+            if line.startswith("apiserver_request_total{"):
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
+                what = labels["resource"] + ("/" + labels["subresource"] if labels["subresource"] else "")
+                found[f"{labels['verb']} {what} {labels['code']}"] += int(float(line.rpartition(" ")[2]))
+        return found
+
+
+def control_plane(cluster: Cluster) -> dict[str, list[int]]:
+    """The processes of the cluster, and this one, which generates."""
+    found: dict[str, list[int]] = {"API server": [], "etcd": [], "controllers and node": [], "generator": [os.getpid()]}
+    names_of = {"kube-apiserver": "API server", "etcd": "etcd"}
+    for state in cluster.states():
+        if state.pid is not None:
+            found[names_of.get(state.name, "controllers and node")].append(state.pid)
+    return found
+
+
+def lags(completed: dict[str, datetime], recorded: dict[str, datetime], seen: datetime) -> list[float]:
+    """Seconds from each completion to the commit of its record.
+
+    A row says when its batch began. There is one writer: when the next batch begins this one is committed, so that
+    moment is taken for the commit; for the last batch the moment at which all were `seen`.
+    """
+    batches = sorted(set(recorded.values()))
+    after = dict(zip(batches, [*batches[1:], seen], strict=True))
+    return [(after[recorded[name]] - at).total_seconds() for name, at in completed.items()]
+
+
+def clear(kube: Kube) -> None:
+    """Delete the Jobs of the first half, and wait until the API server has nothing more to do with them."""
+    # At once: kubectl would ask for each of thousands.
+    kube.kubectl("delete", "--raw", f"{paths.JOB.of(kube.namespace)}?propagationPolicy=Background")
+    kube.until("no Job is left", lambda: not kube.list("jobs"), 120)
+
+
+def measure(cluster: Cluster, seconds: float, *, pinned: bool) -> None:
     """Both rates, their ratio, the lag of the records, and the operator's memory."""
-    cluster = Cluster()
-    cluster.up()
-    for kind in ("scheduledjob", "jobrun", "jobpool", "businesscalendar"):
-        cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / f"{kind}.yaml"))
+    print(f"{'two machines' if pinned else 'one machine'}, {seconds:.0f} s each:")
     namespace = f"bench-{int(time.time())}"
     cluster.api.kubectl("create", "namespace", namespace)
     kube = Kube(cluster, namespace)
@@ -129,30 +217,62 @@ def main() -> None:
         for body in bodies:
             del body["spec"]["schedule"]
         kube.apply(*bodies)
-        _, alone = asyncio.run(generate(cluster, kube, "a"))
-        print(f"alone: {alone:.0f} completions a second")
-        # At once: kubectl would ask for each of thousands.
-        kube.kubectl("delete", "--raw", paths.JOB.of(namespace))
+        for pids in control_plane(cluster).values():
+            processor_time.pin(pids, PROCESSORS[:1] if pinned else PROCESSORS)
+        costs = Costs(cluster, {})
+        generator, alone = asyncio.run(generate(cluster, kube, "a", seconds))
+        print(f"  alone: {alone:.0f} completions a second")
+        costs.tell(len(generator.completed))
+        clear(kube)
         operator = OperatorProcess(Path(folder), cluster.kubeconfig, namespace, **place)
         operator.is_measured = False
         operator.start()
+        assert server.process is not None, "it was started"
+        recorders = {"operator": [operator.pid], "MariaDB": [server.process.pid]}
+        for pids in recorders.values():
+            processor_time.pin(pids, PROCESSORS[1:] if pinned else PROCESSORS)
         kube.until(
             "all are ready", lambda: all(kube.condition(body["metadata"]["name"], "Ready") for body in bodies), 60
         )
-        before = memory(operator)
-        generator, recorded = asyncio.run(generate(cluster, kube, "b"))
-        after = memory(operator)
-        print(f"recorded: {recorded:.0f} a second, {recorded / alone:.2f} of that alone")
-        print(f"memory of the operator: {before:.0f} MiB before, {after:.0f} MiB after")
+        costs = Costs(cluster, recorders)
+        with Memory(operator.pid) as memory:
+            generator, recorded = asyncio.run(generate(cluster, kube, "b", seconds))
         wanted = len(generator.completed)
         count = f"SELECT COUNT(*) FROM `{database}`.job_executions WHERE status = 'success'"
         kube.until("all are recorded", lambda: server.sql(count)[0][0] >= wanted, 60)
-        rows = dict(server.sql(f"SELECT run_name, recorded_at FROM `{database}`.job_executions"))
-        lags = [(rows[name].replace(tzinfo=UTC) - at).total_seconds() for name, at in generator.completed.items()]
-        shares = statistics.quantiles(lags, n=100)
-        print(f"lag of the records: p50 {shares[49]:.2f} s, p99 {shares[98]:.2f} s, {wanted} of {len(rows)} recorded")
+        seen = datetime.now(UTC)
+        print(f"  recorded: {recorded:.0f} a second, {recorded / alone:.2f} of that alone")
+        costs.tell(wanted)
+        found = server.sql(f"SELECT run_name, recorded_at, status FROM `{database}`.job_executions")
+        assert sorted(row[0] for row in found) == sorted(generator.completed), "each is recorded once, and nothing else"
+        assert {row[2] for row in found} == {"success"}, "each has its verdict"
+        rows = {name: at.replace(tzinfo=UTC) for name, at, _ in found}
+        shares = statistics.quantiles(lags(generator.completed, rows, seen), n=100)
+        print(f"  lag of the records: p50 {shares[49]:.2f} s, p99 {shares[98]:.2f} s; {wanted} completed and recorded")
+        print(f"  memory of the operator in the course of it: {memory} MiB")
         operator.stop()
     cluster.api.kubectl("delete", "namespace", namespace, "--wait=false")
+
+
+def main() -> None:
+    """Both set-ups, or the one that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long each half is; 60 if not given")
+    parser.add_argument("--only", choices=("pinned", "shared"), help="one of the two set-ups")
+    arguments = parser.parse_args()
+    cluster = Cluster()
+    cluster.up()
+    for kind in ("scheduledjob", "jobrun", "jobpool", "businesscalendar"):
+        cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / f"{kind}.yaml"))
+    try:
+        if arguments.only != "shared":
+            measure(cluster, arguments.seconds, pinned=True)
+        if arguments.only != "pinned":
+            measure(cluster, arguments.seconds, pinned=False)
+    finally:
+        # The cluster goes on, and has all of the machine again.
+        for pids in control_plane(cluster).values():
+            processor_time.pin(pids, PROCESSORS)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,12 @@ class OperatorProcess:
                 command, cwd=self._folder, env=os.environ | self._environment, stdout=log, stderr=log
             )
 
+    @property
+    def pid(self) -> int:
+        """The process that runs."""
+        assert self._process is not None, "it runs"
+        return self._process.pid
+
     def stop(self) -> int:
         """End it as the kubelet does. Returns its exit code."""
         return self._end(signal.SIGTERM)

@@ -10,7 +10,7 @@ from merp_crds.reasons import ConditionReason
 from merp_operator import events, observe, outcome, status
 from merp_operator.definition import Problem
 from merp_operator.desired import Defaults
-from merp_operator.status import Judged
+from merp_operator.status import Judged, Told
 
 Json = dict[str, Any]
 DEFAULTS = Defaults(image="tasks:1", time_zone="UTC")
@@ -96,9 +96,46 @@ def test_the_newest_of_each_verdict_is_kept() -> None:
 def test_events_are_told_of_changes_only() -> None:
     body = scheduled_job()
     first = computed(body, job())
-    assert [entry["reason"] for entry in events.changes(body, {}, first, NOW)] == ["Ready"]
-    assert events.changes(body, first, first, NOW) == []
-    ended = computed(scheduled_job(status=first), job(status=failed("BackoffLimitExceeded")))
-    told = events.changes(body, first, ended, NOW)
-    assert [(entry["type"], entry["reason"]) for entry in told] == [("Warning", "RunFailed")]
-    assert told == events.changes(body, first, ended, NOW)
+    assert [entry["reason"] for entry in events.turned(body, {}, first, NOW)] == ["Ready"]
+    assert events.turned(body, first, first, NOW) == []
+
+
+def told_anew(body: Json, *jobs: Json) -> list[str]:
+    seen = observe.observe(body, None, [(entry, []) for entry in jobs], [])
+    judged = [Judged(run, outcome.judge(run)) for run in seen.runs]
+    return [entry.run for entry in status.news(seen, judged, Told())]
+
+
+def finished(number: int) -> Json:
+    return job(f"j-{29926780 + number}", uid=f"job-{number}", annotations={}, status=ended_at(number))
+
+
+def ended_at(number: int) -> Json:
+    return complete() | {"completionTime": f"2026-11-25T12:00:{number:02}Z"}
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        pytest.param(range(0), range(0), [], id="nothing-has-ended"),
+        pytest.param(range(3), range(3), [], id="all-is-told"),
+        pytest.param(range(2), range(3), [2], id="one-more"),
+        pytest.param(range(30), range(30), [], id="what-fell-off-the-list-was-told"),
+        pytest.param(range(30), range(5, 34), [30, 31, 32, 33], id="beyond-a-full-list"),
+        pytest.param(range(2), range(30), list(range(2, 30)), id="more-than-the-list-holds"),
+        pytest.param(range(5, 10), range(10), [0, 1, 2, 3, 4], id="late-ones"),
+    ],
+)
+def test_a_verdict_is_news_once(before: range, now: range, expected: list[int]) -> None:
+    told = computed(scheduled_job(), *map(finished, before))
+    body = scheduled_job(status=told)
+    assert told_anew(body, *map(finished, now)) == [f"j-{29926780 + number}" for number in expected]
+
+
+def test_a_verdict_has_one_event_however_often_it_is_told() -> None:
+    body, bad = scheduled_job(), job(status=failed("BackoffLimitExceeded"))
+    run = observe.observe(body, None, [(bad, [])], []).runs[0]
+    first, second = (events.verdict(body, status.verdict_of(run), NOW) for _ in range(2))
+    assert first == second
+    assert (first["type"], first["reason"]) == ("Warning", "RunFailed")
+    assert first["message"].startswith("run j-29926800 of 2026-11-25T12:00:00Z: failed (")

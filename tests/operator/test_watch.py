@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from cluster_objects import complete, failed, job, job_pool, scheduled_job
+from cluster_objects import complete, failed, job, job_pool, job_run, pod, scheduled_job
 
 from merp_kube.client import Client, server_only
 from merp_operator.watch import Watch
@@ -95,7 +95,7 @@ async def test_an_answer_that_comes_after_the_deletion_brings_nothing_back(liste
 
 
 class Told:
-    """A picture of the cluster, and who was told of its changes: `j`, or `j at once`."""
+    """A picture of the cluster, and who was told of its changes: `j`, `j at once` or `j calmly`."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -104,6 +104,7 @@ class Told:
             namespace=None,
             changed=lambda _, name: self.names.append(name),
             hurry=lambda _, name: self.names.append(f"{name} at once"),
+            calmly=lambda _, name: self.names.append(f"{name} calmly"),
             vanished=lambda *_: None,
             pool_changed=lambda *_: None,
         )
@@ -154,9 +155,9 @@ def test_only_what_is_new_is_told(told: Told, version: int, uid: str, expected: 
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        pytest.param({"active": 1}, ["waits-for-j", "j"], id="does-nothing-it-goes-on"),
-        pytest.param(complete(), ["waits-for-j at once", "j"], id="it-succeeded"),
-        pytest.param(failed("BackoffLimitExceeded"), ["waits-for-j at once", "j"], id="it-failed"),
+        pytest.param({"active": 1}, ["waits-for-j", "j calmly"], id="does-nothing-it-goes-on"),
+        pytest.param(complete(), ["waits-for-j at once", "j calmly"], id="it-succeeded"),
+        pytest.param(failed("BackoffLimitExceeded"), ["waits-for-j at once", "j calmly"], id="it-failed"),
     ],
 )
 def test_whoever_waits_for_a_run_is_looked_at_at_once_when_it_ends(
@@ -165,10 +166,45 @@ def test_whoever_waits_for_a_run_is_looked_at_at_once_when_it_ends(
     told.of_job(job())
     assert told.of_job(at(21, job(status=status))) == expected
     # That it has ended is news once.
-    assert told.of_job(at(22, job(status=status))) == ["waits-for-j", "j"]
+    assert told.of_job(at(22, job(status=status))) == ["waits-for-j", "j calmly"]
 
 
 def test_a_job_with_a_run_that_waits_is_looked_at_at_once_when_another_ends(told: Told) -> None:
     told.of_job(job("j-r-1", uid="job-2", spec={"suspend": True}))
     told.of_job(job())
     assert told.of_job(at(21, job(status=complete()))) == ["waits-for-j at once", "j at once"]
+
+
+@pytest.mark.parametrize(
+    ("suspended", "expected"),
+    [
+        pytest.param(False, ["waits-for-j", "j calmly"], id="nothing-waits"),
+        pytest.param(True, ["waits-for-j", "j"], id="it-waits-to-be-let-go"),
+    ],
+)
+def test_a_new_run_that_waits_is_looked_at_with_no_delay(told: Told, suspended: bool, expected: list[str]) -> None:
+    assert told.of_job(job(spec={"suspend": suspended})) == expected
+
+
+def test_a_pods_change_is_told_calmly(told: Told) -> None:
+    told.of_job(job())
+    body = pod(running=True)
+    key = body["metadata"]["namespace"], body["metadata"]["name"]
+    assert told.of(lambda: told.watch.pods._replace(key, body)) == ["j calmly"]
+    # The same again is no change.
+    assert told.of(lambda: told.watch.pods._replace(key, body)) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param({"run": "j-29926800"}, "j", id="somebody-waits-for-the-end"),
+        pytest.param({"verdict": "success", "endTime": "2026-11-25T12:00:10Z"}, "j calmly", id="nobody-waits-any-more"),
+    ],
+)
+def test_a_job_whose_run_was_asked_for_is_looked_at_with_no_delay_when_it_ends(
+    told: Told, status: Json, expected: str
+) -> None:
+    told.watch.job_runs.put(job_run() | {"status": status})
+    told.of_job(job())
+    assert told.of_job(at(21, job(status=complete()))) == ["waits-for-j at once", expected]

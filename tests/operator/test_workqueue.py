@@ -1,8 +1,12 @@
 """The queue of keys."""
 
 import asyncio
+from collections.abc import Callable
 
-from merp_operator.workqueue import WorkQueue
+import pytest
+from played_time import play, seconds
+
+from merp_operator.workqueue import CALM_SECONDS, WorkQueue
 
 
 def queue() -> WorkQueue[str]:
@@ -78,3 +82,68 @@ async def test_the_earlier_of_two_moments_counts() -> None:
     keys.add_after("a", 30)
     async with asyncio.timeout(2):
         assert await keys.get() == "a"
+
+
+def asked(*wishes: tuple[float, Callable[[WorkQueue[str]], object]], work: float) -> list[float]:
+    """When a worker that needs `work` seconds begins with `a`, which is asked for at these moments."""
+    begun: list[float] = []
+
+    async def main() -> None:
+        keys = queue()
+
+        async def worker() -> None:
+            while True:
+                await keys.get()
+                begun.append(seconds())
+                await asyncio.sleep(work)
+                keys.done("a")
+
+        busy = asyncio.create_task(worker())
+        for moment, wish in wishes:
+            await asyncio.sleep(moment - seconds())
+            wish(keys)
+        await asyncio.sleep(10)
+        busy.cancel()
+
+    play(main)
+    return begun
+
+
+def calmly(keys: WorkQueue[str]) -> None:
+    keys.add_calmly("a")
+
+
+def now(keys: WorkQueue[str]) -> None:
+    keys.add("a")
+
+
+@pytest.mark.parametrize(
+    ("wishes", "work", "begun"),
+    [
+        pytest.param([], 0.0, [], id="nobody-asks"),
+        pytest.param([(1, calmly)], 0.0, [1], id="the-first-is-at-once"),
+        pytest.param([(1, calmly), (2, calmly)], 0.0, [1, 2], id="long-after-it-at-once"),
+        pytest.param([(1, calmly), (1.05, calmly), (1.1, calmly)], 0.0, [1, 1 + CALM_SECONDS], id="soon-after-it-together"),
+        pytest.param([(1, calmly), (1.05, calmly), (1.1, now)], 0.0, [1, 1.1], id="whoever-is-waited-for-is-not-held-up"),
+        pytest.param([(1, calmly), (1.05, now), (1.1, calmly)], 0.0, [1, 1.05, 1.05 + CALM_SECONDS], id="counted-from-the-last-look"),
+        pytest.param([(1, now), (1.1, calmly)], 0.5, [1, 1.5 + CALM_SECONDS], id="during-a-look-counted-from-its-end"),
+        pytest.param([(1, now), (1.1, calmly), (1.2, now)], 0.5, [1, 1.5], id="during-a-look-the-hurried-counts"),
+        pytest.param([(1, now), (1.1, now), (1.2, calmly)], 0.5, [1, 1.5], id="in-either-order"),
+    ],
+)  # fmt: skip
+def test_what_nobody_waits_for_comes_a_while_after_the_look_before(
+    wishes: list[tuple[float, Callable[[WorkQueue[str]], object]]], work: float, begun: list[float]
+) -> None:
+    assert asked(*wishes, work=work) == begun
+
+
+def test_nothing_is_remembered_of_keys_that_were_done_long_ago() -> None:
+    async def main() -> int:
+        keys = queue()
+        for number in range(100):
+            keys.add(str(number))
+            keys.done(await keys.get())
+            await asyncio.sleep(CALM_SECONDS)
+        return len(keys._done_at)
+
+    assert play(main) == 1
