@@ -5,7 +5,7 @@ Every look starts from the latest state, so that it does not matter which event 
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -155,7 +155,7 @@ class Reconciler:
         again = await self._job_runs.report(observed, judged, problem, defaults, now)
         overdue = await self._overdue_runs.end(observed, defaults, now)
         # What the status is to say of a run it says before the run's Job goes.
-        later = await self._clean_up(observed, now) if wait is None else None
+        later = await self._clean_up(observed, frozenset() if wait is None else {entry.run for entry in news}, now)
         if error is not None:
             raise error
         self._looks.done(key, number)
@@ -309,13 +309,13 @@ class Reconciler:
         if left:
             self._vanished[key] = left
 
-    async def _clean_up(self, observed: Observed, now: datetime) -> float | None:
+    async def _clean_up(self, observed: Observed, untold: Set[str], now: datetime) -> float | None:
         """Delete finished Jobs beyond `history` once they are recorded. Returns when more will be old enough."""
         if observed.spec is None:
             return None
         committed = frozenset(run.name for run in observed.runs if self._committed(observed, run))
         # What a backfill has not counted yet stays, and what a dependent has not seen; and logs go with their Jobs.
-        committed -= backfill.held(observed)
+        committed -= untold | backfill.held(observed)
         committed -= {run.name for run in observed.runs if self._log_tails.is_pending(run)}
         unseen = self._unseen(observed)
         accounted = observed.told.accounted

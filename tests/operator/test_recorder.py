@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -105,6 +106,29 @@ async def test_what_is_submitted_is_committed_once_and_then_known(recording: Rec
     recording.recorder.submit(JOB, [execution("j-2")])
     await recording.next_commit()
     assert recording.rows() == [("j-1", "success"), ("j-2", "success")]
+
+
+async def test_what_comes_one_by_one_is_written_four_times_a_second(recording: Recording) -> None:
+    recording.path.parent.mkdir()
+    recording.recorder.submit(JOB, [])
+    await recording.next_commit()
+    assert recording.told == []
+    began = time.monotonic()
+    for number in range(50):
+        recording.recorder.submit(JOB, [execution(f"j-{number}")])
+        await asyncio.sleep(0.02)
+    while len(recording.rows()) < 50:
+        await recording.next_commit()
+    assert len(recording.told) <= 4 * (time.monotonic() - began) + 1
+
+
+async def test_a_backlog_is_written_in_full_batches(recording: Recording) -> None:
+    recording.path.parent.mkdir()
+    recording.recorder.submit(JOB, [execution(f"j-{number:03}") for number in range(450)])
+    for rows in (200, 400, 450):
+        await recording.next_commit()
+        assert len(recording.rows()) >= rows
+    assert recording.told == ["uid-1"] * 3
 
 
 async def test_a_database_that_is_away_is_waited_for(recording: Recording, caplog: pytest.LogCaptureFixture) -> None:
