@@ -18,7 +18,7 @@ from sqlalchemy import inspect, text
 from merp_runner import Connection, Context, ParameterError, TaskFailed
 from merp_tasks.archives import archives
 from merp_tasks.backups import database_backup, database_restore_check
-from merp_tasks.copies import RowCount
+from merp_tasks.copies import RowCount, without_definer
 from merp_tasks.databases import database
 from merp_tasks.example import load
 
@@ -176,6 +176,35 @@ def test_what_is_wrong_with_a_backup_is_told(
         database_restore_check(context, "erp", scratch=scratch)
     with database(scratch) as engine:
         assert inspect(engine).get_table_names() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        pytest.param(
+            b"/*!50013 DEFINER=`root`@`localhost` SQL SECURITY DEFINER */\n",
+            b"/*!50013  SQL SECURITY DEFINER */\n",
+            id="a-view",
+        ),
+        pytest.param(
+            b"/*!50003 CREATE*/ /*!50017 DEFINER=`a``b`@`%`*/ /*!50003 TRIGGER t BEFORE INSERT ON x FOR EACH ROW\n",
+            b"/*!50003 CREATE*/ /*!50017 */ /*!50003 TRIGGER t BEFORE INSERT ON x FOR EACH ROW\n",
+            id="a-trigger",
+        ),
+        pytest.param(
+            b"CREATE DEFINER=`root`@`localhost` PROCEDURE `p`()\n", b"CREATE  PROCEDURE `p`()\n", id="a-routine"
+        ),
+        pytest.param(
+            b"INSERT INTO `t` VALUES ('/*!50013 DEFINER=`root`@`localhost` */');\n",
+            b"INSERT INTO `t` VALUES ('/*!50013 DEFINER=`root`@`localhost` */');\n",
+            id="rows-stay",
+        ),
+        pytest.param(b"CREATE TABLE `DEFINER=` (\n", b"CREATE TABLE `DEFINER=` (\n", id="a-table"),
+        pytest.param(b"\xff\x00", b"\xff\x00", id="whatever-it-is"),
+    ],
+)
+def test_what_a_dump_makes_becomes_the_scratch_users_own(line: bytes, expected: bytes) -> None:
+    assert without_definer(line) == expected
 
 
 def test_any_age_may_be_allowed(erp: Connection, scratch: Connection, context: Context, output: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from kube import Kube
+from mariadb_pod import PASSWORD, MariadbPod
 from operator_process import OperatorProcess
 
 from merp_cluster.cluster import Cluster
@@ -19,7 +20,6 @@ pytestmark = pytest.mark.cluster
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[2]
-PASSWORD = "p@ss:w/rd#1?%25&x=+"
 
 
 def documented_commands(readme: Path, after: str) -> str:
@@ -82,36 +82,8 @@ def run_task(kube: Kube, name: str, image: str, task: Json, **template: Any) -> 
     return result_of(kube, name)
 
 
-def start_server(kube: Kube, image: str) -> None:
-    env = {"MARIADB_DATABASE": "shop", "MARIADB_USER": "erp", "MARIADB_PASSWORD": PASSWORD}
-    container = {
-        "name": "mariadb",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": name, "value": value} for name, value in env.items()],
-        "readinessProbe": {"tcpSocket": {"port": 3306}, "periodSeconds": 2},
-    }
-    parts = {"type": "mysql", "host": "mariadb", "username": "erp", "database": "shop", "password": PASSWORD + "\n"}
-    kube.apply(
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shop"}, "stringData": parts},
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": "mariadb"},
-            "spec": {"selector": {"app": "mariadb"}, "ports": [{"port": 3306}]},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": "mariadb", "labels": {"app": "mariadb"}},
-            "spec": {"containers": [container]},
-        },
-    )
-    kube.kubectl("wait", "--for=condition=Ready", "pod/mariadb", "--timeout=120s")
-
-
 def test_predefined_tasks_by_a_connection(kube: Kube, images: dict[str, str], tmp_path: Path) -> None:
-    start_server(kube, images["mariadb"])
+    MariadbPod(kube, images["mariadb"]).start()
     process = OperatorProcess(tmp_path, kube.cluster.kubeconfig, kube.namespace)
     process.start()
     # As docs/connections.md says.

@@ -4,7 +4,8 @@ import gzip
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -104,11 +105,20 @@ def sweep(directory: Path, now: datetime) -> None:
 
 def unpack(path: Path) -> Iterable[bytes]:
     """The copy's bytes, in pieces. Raises TaskFailed for a damaged file."""
+    return _unpacked(path, lambda file: file.read(_CHUNK))
+
+
+def unpack_lines(path: Path) -> Iterable[bytes]:
+    """The same, line by line, each with its end."""
+    return _unpacked(path, gzip.GzipFile.readline)
+
+
+def _unpacked(path: Path, read: Callable[[gzip.GzipFile], bytes]) -> Iterable[bytes]:
     try:
-        with gzip.open(path, "rb") as file:
-            while piece := file.read(_CHUNK):
+        with gzip.GzipFile(path, "rb") as file:
+            while piece := read(file):
                 yield piece
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise TaskFailed(f"{path} cannot be unpacked: {error}") from error
 
 

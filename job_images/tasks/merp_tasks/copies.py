@@ -16,7 +16,7 @@ from sqlalchemy import URL, Engine, MetaData, func, inspect, select, text
 from sqlalchemy.schema import DropTable, Table
 
 from merp_runner import Connection, ParameterError, TaskFailed
-from merp_tasks.archives import BACKING_UP, RESTORING, Archive, Copy, unpack
+from merp_tasks.archives import BACKING_UP, RESTORING, Archive, Copy, unpack, unpack_lines
 from merp_tasks.databases import database, database_url, sqlite_path
 from merp_tasks.outputs import folder
 
@@ -36,6 +36,11 @@ _PAGES: Final = 1000
 # A value in quotes, as dumps write it.
 _QUOTED: Final = re.compile(rb"'(?:[^'\\]|\\.|'')*'", re.DOTALL)
 _TABLE: Final = re.compile(rb"CREATE TABLE `((?:[^`]|``)+)`")
+# Where dumps name one: before a view, a trigger, and a routine or event. Rows begin with INSERT.
+_DEFINER: Final = re.compile(
+    rb"^(/\*!50013 |/\*!50003 CREATE\*/ /\*!50017 |/\*!50106 CREATE\*/ /\*!50117 |CREATE )"
+    rb"DEFINER=`(?:[^`]|``)*`@`(?:[^`]|``)*`"
+)
 _INSERT: Final = re.compile(rb"INSERT INTO `((?:[^`]|``)+)`(?: \((?:`(?:[^`]|``)+`,? ?)+\))? VALUES ?")
 
 
@@ -52,14 +57,14 @@ def copy_of(connection: Connection, *, routines: bool) -> Copy:
 
 def restored_counts(archive: Archive, directory: Path, scratch: Connection | None) -> dict[str, int]:
     """Restore an archive; its rows by table. ParameterError for an unfit scratch, TaskFailed for a bad archive."""
-    pieces = unpack(directory / archive.file)
+    path = directory / archive.file
     if archive.kind == "sqlite":
         with tempfile.TemporaryDirectory(dir=directory, prefix=RESTORING) as made:
-            path = Path(made) / "restored.db"
-            with path.open("wb") as file:
-                for piece in pieces:
+            restored = Path(made) / "restored.db"
+            with restored.open("wb") as file:
+                for piece in unpack(path):
                     file.write(piece)
-            return _sqlite_counts(path, archive.file)
+            return _sqlite_counts(restored, archive.file)
     if scratch is None:
         raise ParameterError("scratch: missing; a backup of MySQL or MariaDB needs an empty database to restore into")
     with database(scratch) as engine, _emptied(engine, scratch.name):
@@ -68,8 +73,8 @@ def restored_counts(archive: Archive, directory: Path, scratch: Connection | Non
             assert process.stdin is not None
             # Where it ends early, its own error says more than the broken pipe.
             with contextlib.suppress(BrokenPipeError), process.stdin:
-                for piece in pieces:
-                    process.stdin.write(piece)
+                for line in unpack_lines(path):
+                    process.stdin.write(without_definer(line))
         return _counts(engine)
 
 
@@ -118,6 +123,14 @@ class MysqlDump:
         if not count.complete:
             raise TaskFailed("the dump has no end: its last line is missing")
         return count.tables
+
+
+def without_definer(line: bytes) -> bytes:
+    """A line of a dump without the user that a view, trigger or routine is of.
+
+    Only an administrator may make one of another user's; whoever restores into a scratch makes them of his own.
+    """
+    return _DEFINER.sub(rb"\1", line)
 
 
 class RowCount:
