@@ -65,6 +65,10 @@ class GatewayProcess:
         """Where it listens."""
         return f"http://127.0.0.1:{self._port}"
 
+    def token(self, user: str) -> str:
+        """What that user shows."""
+        return self._tokens[user]
+
     def log(self) -> str:
         """What it has logged so far."""
         return self._log.read_text(encoding="utf-8")
