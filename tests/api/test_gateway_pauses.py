@@ -73,3 +73,26 @@ async def test_resume_of_a_declared_pause(
         assert cluster.job("j")["metadata"]["annotations"] == {ANNOTATION_PAUSED: "{}"}
     else:
         assert "suspend" not in cluster.job("j")["spec"]
+
+
+async def test_c49_a_paused_job_that_is_changed_stays_paused(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j"))
+    assert [(await gateway.post("/api/v1/jobs/j/pause")).status_code for _ in range(2)] == [200, 200]
+    body = {"name": "j", "job_type": "cron", "func": "echo_args", "cron_expression": "0 3 * * *"}
+    changed = (await gateway.put("/api/v1/jobs/j", json=body)).json()
+    assert (changed["cron_expression"], changed["status"], changed["next_run_time"]) == ("0 3 * * *", "paused", None)
+    listed = (await gateway.get("/api/v1/jobs?sort=next_run_time")).json()["items"]
+    assert [(job["id"], job["status"], job["next_run_time"]) for job in listed] == [("j", "paused", None)]
+    assert [(await gateway.post("/api/v1/jobs/j/resume")).status_code for _ in range(2)] == [200, 200]
+
+
+async def test_c50_what_is_deleted_is_gone_and_its_history_stays(
+    gateway: Any, cluster: Any, scheduled_job: Any, recorder: Any
+) -> None:
+    job = cluster.put("scheduledjobs", scheduled_job("j"))
+    recorder.run("j", 0, uid=job["metadata"]["uid"])
+    statuses = [(await gateway.request("DELETE", "/api/v1/jobs/j")).status_code for _ in range(2)]
+    assert statuses == [204, 404]
+    assert (await gateway.get("/api/v1/jobs/j")).status_code == 404
+    [left] = (await gateway.get("/api/v1/jobs/history?job_id=j")).json()["items"]
+    assert (left["job_id"], left["job_name"], left["status"]) == ("j", "名称 j", "success")
