@@ -10,6 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from pydantic import ValidationError
 
+from merp_api import metrics
 from merp_api.app import create_app
 from merp_api.cluster import Cluster
 from merp_api.settings import Settings
@@ -31,6 +32,7 @@ def main() -> int:
         settings = Settings()
         app = build(settings)
         _configure_logs(settings)
+        _serve_metrics(settings)
     except ValidationError as error:
         # Without the values: one of them is a password.
         for entry in error.errors(include_input=False, include_url=False):
@@ -71,6 +73,16 @@ def _configure_logs(settings: Settings) -> None:
         raise ValueError(f"LOG_FILE: {settings.log_file} cannot be written: {error.strerror}") from error
     # Asked what the schema is, it says at INFO each time that it was asked.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _serve_metrics(settings: Settings) -> None:
+    if settings.merp_metrics_port is None:
+        return
+    try:
+        metrics.serve(settings.merp_listen, settings.merp_metrics_port)
+    except OSError as error:
+        port = settings.merp_metrics_port
+        raise ValueError(f"MERP_METRICS_PORT: {port} cannot be listened on: {error.strerror}") from error
 
 
 def _end(*_: object) -> NoReturn:

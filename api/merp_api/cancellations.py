@@ -2,7 +2,7 @@
 
 import json
 
-from merp_api import problems
+from merp_api import audit, problems
 from merp_api.cluster import Cluster
 from merp_api.executions import Executions, Known, is_finished, latest
 from merp_api.identity import Caller
@@ -40,7 +40,8 @@ class Cancellations:
         if (metadata.get("annotations") or {}).keys().isdisjoint((wanted, *others)):
             note = json.dumps({"by": caller.user, "at": rfc3339(self._jobs.now())}, ensure_ascii=False)
             patch = {"metadata": {"resourceVersion": metadata["resourceVersion"], "annotations": {wanted: note}}}
-            await self._cluster.patch_job(caller.token, metadata["namespace"], metadata["name"], patch)
+            written = await self._cluster.patch_job(caller.token, metadata["namespace"], metadata["name"], patch)
+            audit.written(caller.user, "cancel", "ScheduledJob", before=job, after=written)
         else:
             await self._cluster.check_patch(caller.token, job)
         return known.view

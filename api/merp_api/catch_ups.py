@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from merp_api import problems, translate
+from merp_api import audit, problems, translate
 from merp_api.calendars import read_working_days, sentence
 from merp_api.cluster import Cluster
 from merp_api.identity import Caller
@@ -152,7 +152,8 @@ class CatchUps:
     async def _create(self, caller: Caller, run: Json) -> Json | None:
         """None for a run that was made now, else the one that has its name."""
         try:
-            await self._cluster.create_run(caller.token, run)
+            made = await self._cluster.create_run(caller.token, run)
+            audit.written(caller.user, "catch-up", "JobRun", after=made)
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
-from merp_api import patches, problems, rules, translate
+from merp_api import audit, patches, problems, rules, translate
 from merp_api.catalogues import Catalogues
 from merp_api.cluster import Cluster
 from merp_api.filters import ALL_NAMESPACES, JobsQuery
@@ -118,7 +118,9 @@ class Jobs:
             name = chosen or (_keyed_id(caller.user, key) if key else _random_id(fields["func"]))
             job = translate.new_job(name, namespace, fields, annotations, self.default_zone)
             try:
-                return await self._cluster.create_job(caller.token, job), True
+                made = await self._cluster.create_job(caller.token, job)
+                audit.written(caller.user, "create", "ScheduledJob", after=made)
+                return made, True
             except ApiError as error:
                 if error.reason != "AlreadyExists":
                     raise
@@ -141,6 +143,11 @@ class Jobs:
     async def delete(self, caller: Caller, namespace: str, name: str, *, rehearsal: bool = False) -> None:
         """Delete a job; its runs end with it, and its history stays. A rehearsal deletes nothing."""
         await self._cluster.delete_job(caller.token, namespace, name, rehearsal=rehearsal)
+        if not rehearsal:
+            # What it was nobody read: who may delete a job need not be allowed to see it.
+            audit.written(
+                caller.user, "delete", "ScheduledJob", before={"metadata": {"namespace": namespace, "name": name}}
+            )
 
     async def _change(
         self, caller: Caller, namespace: str, name: str, body_of: Callable[[Json], Any], if_match: str | None
@@ -159,7 +166,9 @@ class Jobs:
             return job
         if spec.get("schedule") != job["spec"].get("schedule"):
             check_schedule(spec.get("schedule"), self.default_zone)
-        return await self._cluster.replace_job(caller.token, job | {"spec": spec})
+        changed = await self._cluster.replace_job(caller.token, job | {"spec": spec})
+        audit.written(caller.user, "change", "ScheduledJob", before=job, after=changed)
+        return changed
 
     async def wrong_parameters(self, caller: Caller, job: Json, args: Any, kwargs: Any) -> list[FieldError]:
         """What is wrong with parameters that a run of a job is given instead of the job's own (None)."""

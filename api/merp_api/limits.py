@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from merp_api import problems
+from merp_api import metrics, problems
 from merp_api.identity import Remembered
 from merp_api.problems import Problem
 
@@ -64,9 +64,11 @@ class Streams:
         if self._open.total() >= self._total:
             raise _too_many(f"{self._total} streams are open, and the gateway serves no more at once")
         self._open[user] += 1
+        metrics.STREAMS.inc()
         try:
             yield
         finally:
+            metrics.STREAMS.dec()
             self._open[user] -= 1
             if not self._open[user]:
                 del self._open[user]

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from merp_api import problems, refusals
+from merp_api import audit, metrics, problems, refusals
 from merp_api.identity import Identities
 from merp_api.limits import Rates
 from merp_api.problems import Problem
@@ -39,6 +39,7 @@ class RequestLog:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
+        audit.REQUEST_ID.set(request_id)
         started = time.monotonic()
         status = 0
 
@@ -103,7 +104,9 @@ def _mark(message: Message, request_id: str) -> None:
 
 def _log(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     caller = scope["state"].get("caller")
-    route = getattr(scope.get("route"), "path", None)
+    # The template: ids would make every line another, and queries may hold anything.
+    route = getattr(scope.get("route"), "path", "unknown")
+    metrics.count_request(scope["method"], route, status, seconds)
     level = logging.DEBUG if scope["path"] in OPEN_PATHS and status < 400 else logging.INFO
     logger.log(
         level,
@@ -111,8 +114,7 @@ def _log(scope: Scope, request_id: str, status: int, seconds: float) -> None:
         extra={
             "request_id": request_id,
             "method": scope["method"],
-            # The template: ids would make every line another, and queries may hold anything.
-            "route": route or "unknown",
+            "route": route,
             "status": status,
             "milliseconds": round(seconds * 1000, 1),
             "user": caller.user if caller else None,

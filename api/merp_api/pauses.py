@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from merp_api import problems
+from merp_api import audit, problems
 from merp_api.catch_ups import CatchUps, CaughtUp, pause_span
 from merp_api.cluster import Cluster
 from merp_api.identity import Caller
@@ -84,7 +84,7 @@ class Pauses:
             await self._cluster.check_patch(caller.token, job)
             return job
         patch = _patch(job, self._note(caller, job, body))
-        return await self._cluster.patch_job(caller.token, namespace, name, patch, rehearsal=rehearsal)
+        return await self._write(caller, "pause", job, patch, rehearsal)
 
     async def _resume(self, caller: Caller, namespace: str, name: str, rehearsal: bool) -> Json:
         job = await self._cluster.job(caller.token, namespace, name)
@@ -92,7 +92,16 @@ class Pauses:
         if patch is None:
             await self._cluster.check_patch(caller.token, job)
             return job
-        return await self._cluster.patch_job(caller.token, namespace, name, patch, rehearsal=rehearsal)
+        return await self._write(caller, "resume", job, patch, rehearsal)
+
+    async def _write(self, caller: Caller, action: str, job: Json, patch: Json, rehearsal: bool) -> Json:
+        metadata = job["metadata"]
+        written = await self._cluster.patch_job(
+            caller.token, metadata["namespace"], metadata["name"], patch, rehearsal=rehearsal
+        )
+        if not rehearsal:
+            audit.written(caller.user, action, "ScheduledJob", before=job, after=written)
+        return written
 
     async def _catch_up(self, caller: Caller, namespace: str, name: str, missed: CatchUp, key: str | None) -> CaughtUp:
         job = await self._cluster.job(caller.token, namespace, name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from merp_api import problems, rules, translate
+from merp_api import audit, problems, rules, translate
 from merp_api.cluster import Cluster
 from merp_api.executions import Executions, is_finished, job_names, latest
 from merp_api.filters import ALL_NAMESPACES, HistoryQuery, OneHistoryQuery
@@ -135,10 +135,14 @@ class Runs:
                 return earlier
         refuse()
         try:
-            return await self._cluster.create_run(caller.token, run, rehearsal=rehearsal)
+            made = await self._cluster.create_run(caller.token, run, rehearsal=rehearsal)
         except ApiError as error:
             if error.reason != "AlreadyExists" or fingerprinted is None:
                 raise
+        else:
+            if not rehearsal:
+                audit.written(caller.user, "retry" if "run" in run["spec"] else "execute", "JobRun", after=made)
+            return made
         made = await self._cluster.run(caller.token, metadata["namespace"], metadata["name"])
         check_repeat(made, fingerprinted)
         return made

@@ -23,6 +23,10 @@ class Settings(DatabaseSettings):
     merp_listen: Annotated[
         str, Field(description="Address that is listened on. Default: every IPv4 address of the pod.")
     ] = "0.0.0.0"  # noqa: S104  # the pod's network is the boundary, and its Service decides who gets there
+    merp_metrics_port: Annotated[
+        Annotated[int, Field(ge=1, le=65_535)] | None,
+        Field(description="Port of /metrics, for which no token is needed. Default: none, no metrics."),
+    ] = None
     log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR"], Field(description="What is logged. Default: INFO.")
     ] = "INFO"

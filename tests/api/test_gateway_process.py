@@ -30,6 +30,11 @@ def _environment(folder: Path, **variables: str) -> dict[str, str]:
     ("variables", "named"),
     [
         pytest.param({"MERP_REQUESTS_PER_SECOND": "-1"}, "MERP_REQUESTS_PER_SECOND", id="negative-rate"),
+        pytest.param(
+            {"MERP_API_SERVER": "https://10.0.0.1", "MERP_METRICS_PORT": "8006", "MERP_LISTEN": "192.0.2.1"},
+            "MERP_METRICS_PORT",
+            id="metrics-at-no-address-of-ours",
+        ),
         pytest.param({"MERP_STREAMS": "none"}, "MERP_STREAMS", id="streams-are-no-number"),
         pytest.param({"JOB_STORE": "memory"}, "JOB_STORE", id="another-job-store"),
         pytest.param({"SERVICE_PORT": "http"}, "SERVICE_PORT", id="port-is-no-number"),
@@ -105,17 +110,29 @@ def _start(folder: Path, variables: dict[str, str]) -> subprocess.Popen[str]:
     )
 
 
-@pytest.fixture
-async def process(cluster: Any, database: Path, tmp_path: Path) -> AsyncIterator[tuple[str, subprocess.Popen[str]]]:
-    """A running gateway: its URL and its process."""
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def metrics_port() -> int:
+    return _free_port()
+
+
+@pytest.fixture
+async def process(
+    cluster: Any, database: Path, tmp_path: Path, metrics_port: int
+) -> AsyncIterator[tuple[str, subprocess.Popen[str]]]:
+    """A running gateway: its URL and its process."""
+    port = _free_port()
     variables = {
         "MERP_API_SERVER": cluster.url,
         "SERVICE_PORT": str(port),
         "MERP_LISTEN": "127.0.0.1",
         "LOG_FILE": str(tmp_path / "gateway.log"),
+        "MERP_METRICS_PORT": str(metrics_port),
     }
     started = _start(tmp_path, variables)
     try:
@@ -180,3 +197,22 @@ async def test_a_large_body_gets_its_answer_and_no_reset(
         for _ in range(5):
             answer = await client.post(path, headers=headers, content=b" " * 10 * 2**20)
             assert answer.status_code == status
+
+
+async def test_metrics_are_by_route_and_need_no_token(
+    process: tuple[str, subprocess.Popen[str]], metrics_port: int
+) -> None:
+    url, _ = process
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with httpx2.AsyncClient() as client:
+        for name in ("one", "two"):
+            assert (await client.get(f"{url}/api/v1/jobs/{name}", headers=headers)).status_code == 404
+        assert (await client.request("CANARY", f"{url}/canary/path", headers=headers)).status_code == 404
+        found = (await client.get(f"http://127.0.0.1:{metrics_port}/metrics")).text
+        assert (await client.get(f"{url}/metrics")).status_code == 401
+    assert 'merp_api_requests_total{method="GET",route="/api/v1/jobs/{id}",status="404"} 2.0' in found
+    assert 'merp_api_requests_total{method="other",route="unknown",status="404"} 1.0' in found
+    assert 'merp_api_request_duration_seconds_count{method="GET",route="/api/v1/jobs/{id}"} 2.0' in found
+    assert "merp_api_streams_open 0.0" in found
+    assert "canary" not in found.lower()
+    assert TOKEN not in found

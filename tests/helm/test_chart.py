@@ -129,7 +129,7 @@ class TestShape:
     @pytest.mark.parametrize("values", [pytest.param((), id="sqlite"), pytest.param(MYSQL, id="mysql")])
     def test_each_service_selects_one_deployment(self, chart, values):
         objects = chart.objects(*values)
-        for service in ("erp-merp-scheduler", "erp-merp-scheduler-metrics"):
+        for service in ("erp-merp-scheduler", "erp-merp-scheduler-metrics", "erp-merp-scheduler-api-metrics"):
             selector = objects.get("Service", service)["spec"]["selector"].items()
             matched = [
                 item["metadata"]["name"]

@@ -105,6 +105,7 @@
     - {name: SERVICE_PORT, value: "8005"}
     - {name: MERP_NAMESPACE, value: {{ .Values.api.defaultNamespace | default .Values.watchNamespace | default "default" | quote }}}
     - {name: MERP_API_SERVER_CA, value: /etc/merp-api-server/ca.crt}
+    - {name: MERP_METRICS_PORT, value: "8006"}
     {{- with .Values.api.limits }}
     - {name: MERP_REQUESTS_PER_SECOND, value: {{ .requestsPerSecond | quote }}}
     - {name: MERP_REQUEST_BURST, value: {{ .requestBurst | quote }}}
@@ -119,6 +120,7 @@
     {{- end }}
   ports:
     - {name: http, containerPort: 8005}
+    - {name: api-metrics, containerPort: 8006}
   startupProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 2, failureThreshold: 60}
   livenessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 20, timeoutSeconds: 5}
   readinessProbe: {httpGet: {path: /readyz, port: http}, periodSeconds: 5, timeoutSeconds: 5}
