@@ -2,8 +2,10 @@
 
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final, NoReturn
 
 import uvicorn
@@ -12,16 +14,18 @@ from pydantic import ValidationError
 
 from merp_api import metrics
 from merp_api.app import create_app
-from merp_api.cluster import Cluster
+from merp_api.event_streams import EventStreams
 from merp_api.settings import Settings
 from merp_crds.catalogue import Catalogue
 from merp_crds.catalogue_files import CatalogueFiles
 from merp_kube import logs
-from merp_kube.client import Client, server_only
+from merp_kube.client import Client, server_only, with_token_of
 
 logger = logging.getLogger("merp_api")
 
 _BAD_SETTINGS: Final = 2
+# As uvicorn has it, for example where the port is taken.
+_NOT_STARTED: Final = 3
 # Seconds that requests under way get when the pod is asked to end; a pause waits for three.
 _GRACE: Final = 10
 
@@ -45,7 +49,7 @@ def main() -> int:
     logger.info("listening", extra={"address": settings.merp_listen, "port": settings.service_port})
     # uvicorn ends what is under way, then raises the signal again: as an end that was asked for, not as a failure.
     signal.signal(signal.SIGTERM, _end)
-    uvicorn.run(
+    configuration = uvicorn.Config(
         app,
         host=settings.merp_listen,
         port=settings.service_port,
@@ -56,14 +60,39 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=_GRACE,
     )
-    return 0
+    server = Server(configuration, app.state.services.events)
+    with suppress(KeyboardInterrupt):
+        # After what was under way has ended, uvicorn raises the signal again.
+        server.run()
+    return 0 if server.started else _NOT_STARTED
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which ends the streams of events before it waits for the requests that are under way."""
+
+    def __init__(self, configuration: uvicorn.Config, events: EventStreams) -> None:
+        super().__init__(configuration)
+        self._events = events
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """When a signal has come."""
+        self._events.close()
+        await super().shutdown(sockets)
 
 
 def build(settings: Settings) -> FastAPI:
     """The application that these settings describe. Raises ValueError that names the variable."""
-    configuration = server_only(host=settings.api_server(), ca_file=settings.api_server_ca())
+    host, ca_file, token_file = settings.api_server(), settings.api_server_ca(), settings.token_file()
+    own = None
+    if token_file is not None:
+        try:
+            own = Client(with_token_of(host=host, ca_file=ca_file, token_file=token_file))
+        except ValueError as error:
+            raise ValueError(f"MERP_TOKEN_FILE: {error}") from error
+    # What callers write goes by a client that has no token it could fall back to.
+    client = Client(server_only(host=host, ca_file=ca_file))
     engine = settings.create_engine(pool_size=5, max_overflow=5, read_only=True)
-    return create_app(settings, Cluster(Client(configuration)), engine, catalogues=_catalogues(settings))
+    return create_app(settings, client, engine, own=own, catalogues=_catalogues(settings))
 
 
 def _configure_logs(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The application, from parts that are handed in."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -11,11 +12,13 @@ from starlette.types import Lifespan
 
 from merp_api import openapi, problems, refusals
 from merp_api.batches import Batches
+from merp_api.cache import Cache
 from merp_api.cancellations import Cancellations
 from merp_api.catalogues import Catalogues
 from merp_api.catch_ups import CatchUps
 from merp_api.cluster import Cluster
 from merp_api.deps import Services
+from merp_api.event_streams import EventStreams, Limits
 from merp_api.executions import Executions
 from merp_api.explanations import Explanations
 from merp_api.identity import Identities
@@ -26,13 +29,16 @@ from merp_api.middleware import Authentication, RequestLog
 from merp_api.pauses import Pauses
 from merp_api.plans import Plans
 from merp_api.previews import Previews
+from merp_api.reading import Reading
 from merp_api.records import Records
+from merp_api.reviews import OwnReviews, SelfReviews
 from merp_api.rollups import Rollups
-from merp_api.routes import batches, executions, health, history, jobs, plan, shared, tasks
+from merp_api.routes import batches, events, executions, health, history, jobs, plan, shared, tasks
 from merp_api.rules import JobRules
 from merp_api.runs import Runs
 from merp_api.settings import Settings
 from merp_crds.catalogue import Catalogue
+from merp_kube.client import Client
 
 
 class Gateway(FastAPI):
@@ -67,6 +73,7 @@ def bare_gateway(lifespan: Lifespan[FastAPI] | None = None) -> Gateway:
         history.router,
         plan.router,
         batches.router,
+        events.router,
         jobs.router,
         shared.router,
         tasks.router,
@@ -78,32 +85,48 @@ def bare_gateway(lifespan: Lifespan[FastAPI] | None = None) -> Gateway:
 
 def create_app(
     settings: Settings,
-    cluster: Cluster,
+    client: Client,
     engine: Engine,
     *,
     catalogues: Callable[[], Mapping[str, Catalogue]] = dict,
-    identities: Identities | None = None,
+    own: Client | None = None,
     pause_seconds: float | None = None,
+    event_limits: Limits | None = None,
 ) -> FastAPI:
-    """The gateway. `cluster` must hold no credentials; both it and `engine` are closed when the application ends.
+    """The gateway. `client` must hold no credentials, and `own` those of the gateway, which nothing is written with.
 
+    Without `own` every read is live, with the caller's token. All three are closed when the application ends.
     `catalogues` gives those of the installation by image, as they are now; a pause is waited for `pause_seconds`,
     else as the settings say.
     """
-    identities = identities or Identities(cluster)
+    zone = settings.merp_default_time_zone
+    cache = None if own is None else Cache(own, settings.merp_watch_namespace or None, zone)
+    cluster = Cluster(client, cache)
+    identities = Identities(SelfReviews(client) if own is None else OwnReviews(own))
+    reading = Reading(cluster, identities, cache, zone)
     records = Records(engine)
     known = Catalogues(cluster, settings.merp_default_image, catalogues)
-    rules = JobRules(settings.merp_default_time_zone, default_env=tuple(settings.merp_default_env))
-    job_service = Jobs(cluster, rules, known)
+    rules = JobRules(zone, default_env=tuple(settings.merp_default_env))
+    job_service = Jobs(cluster, reading, rules, known)
     waited = settings.merp_pause_seconds if pause_seconds is None else pause_seconds
     pauses = Pauses(cluster, job_service, CatchUps(cluster, job_service), pause_seconds=waited)
-    lookup = Executions(cluster, identities, records)
+    lookup = Executions(cluster, reading, identities, records)
     runs = Runs(cluster, identities, records, job_service, lookup)
     cancellations = Cancellations(cluster, lookup, job_service)
 
+    streams = Streams(settings.merp_streams_per_user, settings.merp_streams)
+    event_streams = EventStreams(cache, identities, streams, event_limits)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        watching = None if cache is None else asyncio.create_task(cache.run())
         yield
+        event_streams.close()
+        if cache is not None and watching is not None:
+            watching.cancel()
+            # Why it ended, if it did before, it has told itself.
+            await asyncio.gather(watching, return_exceptions=True)
+            await cache.close()
         records.close()
         await cluster.close()
 
@@ -118,14 +141,17 @@ def create_app(
         lookup,
         runs,
         cancellations,
-        Previews(cluster, rules),
-        Plans(cluster, job_service),
-        Explanations(cluster, job_service, runs),
+        Previews(cluster, reading, rules),
+        Plans(reading, job_service),
+        Explanations(reading, job_service, runs),
         Logs(cluster, lookup, records),
         Batches(job_service, pauses, runs),
-        Rollups(cluster, identities, records),
-        Streams(settings.merp_streams_per_user, settings.merp_streams),
+        Rollups(cluster, reading, identities, records),
+        streams,
         known,
+        reading,
+        event_streams,
+        cache,
     )
     problems.install(app)
     refusals.install(app)

@@ -1,16 +1,21 @@
 """BusinessCalendars as the caller may read them."""
 
+from collections.abc import Awaitable
+
 from pydantic import ValidationError
 
-from merp_api.cluster import Cluster
+from merp_api.translate import Json
 from merp_crds.businesscalendar import BusinessCalendarSpec, WorkingDays, working_days
 from merp_kube.client import ApiError
 
 
-async def read_working_days(cluster: Cluster, token: str, name: str) -> WorkingDays:
-    """The days of a calendar. Raises ValueError with a sentence where it is not there or wrong, and ApiError."""
+async def read_working_days(name: str, read: Awaitable[Json]) -> WorkingDays:
+    """The days of a calendar that is being read.
+
+    Raises ValueError with a sentence where it is not there or wrong, and ApiError.
+    """
     try:
-        calendar = await cluster.calendar(token, name)
+        calendar = await read
     except ApiError as error:
         if error.status != 404:
             raise

@@ -183,7 +183,7 @@ class CatchUps:
 
     async def _working_days(self, caller: Caller, job: Json, name: str) -> WorkingDays:
         try:
-            return await read_working_days(self._cluster, caller.token, name)
+            return await read_working_days(name, self._cluster.calendar(caller.token, name))
         except ValueError as error:
             raise _cannot(job, str(error)) from error
 

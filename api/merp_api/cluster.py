@@ -8,19 +8,16 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final
 
+from merp_api.cache import Cache
 from merp_crds.names import (
     FIELD_MANAGER_API,
-    GROUP,
     LABEL_CATALOGUE,
     LABEL_JOB_NAME,
     LABEL_SCHEDULED_JOB_UID,
-    SCHEDULED_JOBS,
 )
 from merp_kube.client import MERGE_PATCH, PAGE_SIZE, ApiError, Client, Json, Unreachable
-from merp_kube.paths import BUSINESS_CALENDAR, CONFIG_MAP, JOB_POOL, JOB_RUN, POD, SCHEDULED_JOB
+from merp_kube.paths import BUSINESS_CALENDAR, CONFIG_MAP, JOB_POOL, JOB_RUN, POD, SCHEDULED_JOB, Resource
 
-_REVIEWS: Final = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-_ACCESS_REVIEWS: Final = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 # What is sent and not known to the schema is an error, never silently dropped.
 _WRITE: Final = {"fieldManager": FIELD_MANAGER_API, "fieldValidation": "Strict"}
 # Seconds. A probe of the kubelet waits for one.
@@ -36,69 +33,43 @@ _CATALOGUES_PAGE: Final = 10
 class Cluster:
     """Objects of the scheduler and the caller's rights. Everything raises ApiError and Unreachable as they come."""
 
-    def __init__(self, client: Client) -> None:
-        """`client` must hold no credentials."""
-        self._client = client
+    def __init__(self, client: Client, cache: Cache | None = None) -> None:
+        """`client` must hold no credentials. `cache` is told of every object that is written, or read by its name."""
+        self.client = client
+        self._cache = cache
 
     def now(self) -> datetime:
         """The API server's time, UTC: whether a due time has passed the operator judges by that clock too."""
-        return self._client.clock.now()
+        return self.client.clock.now()
 
     async def close(self) -> None:
         """End every connection."""
-        await self._client.close()
+        await self.client.close()
 
     async def reachable(self) -> bool:
         """Whether the API server answers at all, also if all it says to a stranger is no."""
         try:
-            await self._client.call("GET", "/version", seconds=_PROBE_SECONDS)
+            await self.client.call("GET", "/version", seconds=_PROBE_SECONDS)
         except ApiError as error:
             return error.status < 500
         except Unreachable:
             return False
         return True
 
-    async def user(self, token: str) -> str:
-        """The name of whoever the token is of."""
-        review = await self._client.call(
-            "POST",
-            _REVIEWS,
-            token=token,
-            body={"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
-        )
-        return str(((review.get("status") or {}).get("userInfo") or {}).get("username") or "")
-
-    async def may_list(self, token: str, namespace: str | None) -> bool:
-        """Whether the token's owner may list ScheduledJobs of a namespace, or of all of them (None)."""
-        attributes = {"verb": "list", "group": GROUP, "resource": SCHEDULED_JOBS}
-        if namespace is not None:
-            attributes["namespace"] = namespace
-        review = await self._client.call(
-            "POST",
-            _ACCESS_REVIEWS,
-            token=token,
-            body={
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": attributes},
-            },
-        )
-        return bool((review.get("status") or {}).get("allowed"))
-
     async def jobs(self, token: str, namespace: str | None, limit: int, after: str | None) -> Json:
         """A page of ScheduledJobs, as the API server gives it; `after` is its continue token."""
         path = SCHEDULED_JOB.all() if namespace is None else SCHEDULED_JOB.of(namespace)
         query = {"limit": str(limit)} | ({"continue": after} if after else {})
-        return await self._client.call("GET", path, token=token, query=query)
+        return await self.client.call("GET", path, token=token, query=query)
 
     async def job(self, token: str, namespace: str, name: str) -> Json:
         """One ScheduledJob."""
-        return await self._client.call("GET", SCHEDULED_JOB.at(namespace, name), token=token)
+        return self._seen(SCHEDULED_JOB, await self.client.call("GET", SCHEDULED_JOB.at(namespace, name), token=token))
 
     async def create_job(self, token: str, job: Json) -> Json:
         """Create a ScheduledJob and return it as it was stored."""
         path = SCHEDULED_JOB.of(job["metadata"]["namespace"])
-        return await self._client.call("POST", path, token=token, query=_WRITE, body=job)
+        return self._seen(SCHEDULED_JOB, await self.client.call("POST", path, token=token, query=_WRITE, body=job))
 
     async def replace_job(self, token: str, job: Json, *, rehearsal: bool = False) -> Json:
         """Write a ScheduledJob over the one with its resourceVersion; 409 if that is no longer the newest.
@@ -107,13 +78,15 @@ class Cluster:
         """
         metadata = job["metadata"]
         path = SCHEDULED_JOB.at(metadata["namespace"], metadata["name"])
-        return await self._client.call("PUT", path, token=token, query=_WRITE | _dry_run(rehearsal), body=job)
+        made = await self.client.call("PUT", path, token=token, query=_WRITE | _dry_run(rehearsal), body=job)
+        return made if rehearsal else self._seen(SCHEDULED_JOB, made)
 
     async def patch_job(self, token: str, namespace: str, name: str, patch: Json, *, rehearsal: bool = False) -> Json:
         """Merge a patch into a ScheduledJob. A rehearsal changes nothing, and is refused where the patch would be."""
         path = SCHEDULED_JOB.at(namespace, name)
         query = _WRITE | _dry_run(rehearsal)
-        return await self._client.call("PATCH", path, token=token, query=query, body=patch, content_type=MERGE_PATCH)
+        job = await self.client.call("PATCH", path, token=token, query=query, body=patch, content_type=MERGE_PATCH)
+        return job if rehearsal else self._seen(SCHEDULED_JOB, job)
 
     async def check_patch(self, token: str, job: Json) -> None:
         """Raise ApiError where the caller may not change a ScheduledJob; nothing is written."""
@@ -124,7 +97,9 @@ class Cluster:
         """Delete a ScheduledJob; what it owns is collected afterwards. A rehearsal deletes nothing."""
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         path = SCHEDULED_JOB.at(namespace, name)
-        await self._client.call("DELETE", path, token=token, query=_dry_run(rehearsal), body=options)
+        answer = await self.client.call("DELETE", path, token=token, query=_dry_run(rehearsal), body=options)
+        if self._cache is not None and not rehearsal:
+            self._cache.deleted(SCHEDULED_JOB, namespace, name, answer)
 
     async def changes(self, token: str, job: Json, seconds: float) -> AsyncGenerator[Json]:
         """The newer versions of a ScheduledJob as they come, for at most so long. Close it with aclosing."""
@@ -134,7 +109,7 @@ class Cluster:
             "fieldSelector": f"metadata.name={metadata['name']}",
             "resourceVersion": metadata["resourceVersion"],
         }
-        lines = self._client.stream(
+        lines = self.client.stream(
             SCHEDULED_JOB.of(metadata["namespace"]), query=query, idle_seconds=seconds, token=token
         )
         async with aclosing(lines), asyncio.timeout(seconds):
@@ -142,20 +117,21 @@ class Cluster:
                 event = json.loads(line)
                 if event["type"] not in ("ADDED", "MODIFIED"):
                     return
-                yield event["object"]
+                yield self._seen(SCHEDULED_JOB, event["object"])
 
     async def create_run(self, token: str, run: Json, *, rehearsal: bool = False) -> Json:
         """Create a JobRun and return it as it was stored; in a rehearsal as it would be."""
         path = JOB_RUN.of(run["metadata"]["namespace"])
-        return await self._client.call("POST", path, token=token, query=_WRITE | _dry_run(rehearsal), body=run)
+        made = await self.client.call("POST", path, token=token, query=_WRITE | _dry_run(rehearsal), body=run)
+        return made if rehearsal else self._seen(JOB_RUN, made)
 
     async def calendar(self, token: str, name: str) -> Json:
         """One BusinessCalendar; they are in no namespace."""
-        return await self._client.call("GET", BUSINESS_CALENDAR.at("", name), token=token)
+        return await self.client.call("GET", BUSINESS_CALENDAR.at("", name), token=token)
 
     async def pool(self, token: str, namespace: str, name: str) -> Json:
         """One JobPool."""
-        return await self._client.call("GET", JOB_POOL.at(namespace, name), token=token)
+        return await self.client.call("GET", JOB_POOL.at(namespace, name), token=token)
 
     def pools(self, token: str, namespace: str | None) -> AsyncGenerator[Json]:
         """The JobPools of a namespace, or of all of them (None). Close it with aclosing."""
@@ -168,7 +144,7 @@ class Cluster:
     async def pods(self, token: str, namespace: str, run: str, job_uid: str) -> list[Json]:
         """The pods of a run of a job: one for each attempt that is still there."""
         selector = f"{LABEL_JOB_NAME}={run},{LABEL_SCHEDULED_JOB_UID}={job_uid}"
-        page = await self._client.call("GET", POD.of(namespace), token=token, query={"labelSelector": selector})
+        page = await self.client.call("GET", POD.of(namespace), token=token, query={"labelSelector": selector})
         found: list[Json] = page.get("items") or []
         return found
 
@@ -180,11 +156,11 @@ class Cluster:
         if follow:
             query["follow"] = "true"
         path = POD.at(namespace, pod, "log")
-        return self._client.stream(path, query=query, idle_seconds=_SILENCE_SECONDS, token=token)
+        return self.client.stream(path, query=query, idle_seconds=_SILENCE_SECONDS, token=token)
 
     async def run(self, token: str, namespace: str, name: str) -> Json:
         """One JobRun."""
-        return await self._client.call("GET", JOB_RUN.at(namespace, name), token=token)
+        return self._seen(JOB_RUN, await self.client.call("GET", JOB_RUN.at(namespace, name), token=token))
 
     def runs(self, token: str, namespace: str) -> AsyncGenerator[Json]:
         """The JobRuns of a namespace, at most five thousand of them. Close it with aclosing."""
@@ -199,6 +175,12 @@ class Cluster:
         """The ScheduledJobs of a namespace, at most five thousand of them. Close it with aclosing."""
         return self._items(token, SCHEDULED_JOB.of(namespace))
 
+    def _seen(self, resource: Resource, item: Json) -> Json:
+        """Let reads know at once what this caller was answered with: the watch tells of it a moment later."""
+        if self._cache is not None:
+            self._cache.written(resource, item)
+        return item
+
     def catalogues(self, token: str, namespace: str) -> AsyncGenerator[Json]:
         """The ConfigMaps of a namespace that say they hold a catalogue of tasks. Close it with aclosing."""
         query = {"labelSelector": f"{LABEL_CATALOGUE}=true", "limit": str(_CATALOGUES_PAGE)}
@@ -209,7 +191,7 @@ class Cluster:
     ) -> AsyncGenerator[Json]:
         query = {"limit": str(PAGE_SIZE)} | (query or {})
         for _ in itertools.count() if pages is None else range(pages):
-            page: dict[str, Any] = await self._client.call("GET", path, token=token, query=query)
+            page: dict[str, Any] = await self.client.call("GET", path, token=token, query=query)
             for item in page.get("items") or []:
                 yield item
             after = (page.get("metadata") or {}).get("continue")

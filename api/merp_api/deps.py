@@ -9,9 +9,11 @@ from fastapi import Depends, Header, Path, Request
 from merp_api import problems
 from merp_api.batches import Batches
 from merp_api.bodies import JSON, MERGE_PATCH, read_json
+from merp_api.cache import Cache
 from merp_api.cancellations import Cancellations
 from merp_api.catalogues import Catalogues
 from merp_api.cluster import Cluster
+from merp_api.event_streams import EventStreams
 from merp_api.executions import Executions
 from merp_api.explanations import Explanations
 from merp_api.identity import Caller, Identities
@@ -22,6 +24,7 @@ from merp_api.pauses import Pauses
 from merp_api.plans import Plans
 from merp_api.previews import Previews
 from merp_api.problems import FieldError, Problem
+from merp_api.reading import Reading
 from merp_api.records import Records
 from merp_api.rollups import Rollups
 from merp_api.runs import Runs
@@ -54,6 +57,9 @@ class Services:
     rollups: Rollups
     streams: Streams
     catalogues: Catalogues
+    reading: Reading
+    events: EventStreams
+    cache: Cache | None
 
     @property
     def catalogue(self) -> Catalogue | None:

@@ -1,6 +1,5 @@
 """One execution: from the records; what these do not have, or cannot tell while they are away, from live objects."""
 
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,10 +9,11 @@ from merp_api import problems
 from merp_api.cluster import Cluster
 from merp_api.identity import Caller, Identities
 from merp_api.problems import Problem
+from merp_api.reading import Reading
 from merp_api.records import Records
 from merp_api.schemas import ExecutionView
 from merp_api.translate import Json
-from merp_api.views import display_name, execution_view, listed_view, owner_uid, run_execution_id, run_view
+from merp_api.views import display_name, execution_view, listed_view, owner_uid, run_view
 from merp_crds.reasons import RunState
 from merp_kube.client import ApiError
 from merp_records import queries
@@ -33,8 +33,9 @@ class Known:
 class Executions:
     """Looks up single executions, as far as the caller may see them."""
 
-    def __init__(self, cluster: Cluster, identities: Identities, records: Records) -> None:
+    def __init__(self, cluster: Cluster, reading: Reading, identities: Identities, records: Records) -> None:
         self._cluster = cluster
+        self._reading = reading
         self._identities = identities
         self._records = records
 
@@ -77,34 +78,22 @@ class Executions:
 
     async def _requested(self, caller: Caller, namespace: str, execution_id: str) -> Known | None:
         """The execution from the request for it: the operator records it a moment later."""
-        runs = self._cluster.runs(caller.token, namespace)
-        try:
-            async with aclosing(runs):
-                async for run in runs:
-                    uid = owner_uid(run)
-                    if uid is not None and run_execution_id(uid, run) == execution_id:
-                        name = await self._name_of(caller, run, uid)
-                        return Known(run_view(run, uid, name), run["metadata"]["name"])
-        except ApiError as error:
-            if error.status != 403:
-                raise
-        return None
+        run = await self._reading.request(caller, namespace, execution_id)
+        uid = None if run is None else owner_uid(run)
+        if run is None or uid is None:
+            return None
+        return Known(run_view(run, uid, await self._name_of(caller, run, uid)), run["metadata"]["name"])
 
     async def _listed(self, caller: Caller, namespace: str, execution_id: str) -> Known | None:
         """The execution from the status of its job, which has what goes on and what ended last."""
-        jobs = self._cluster.every_job(caller.token, namespace)
-        async with aclosing(jobs):
-            async for job in jobs:
-                view = listed_view(job, execution_id)
-                if view is not None:
-                    return Known(view)
-        return None
+        view = await self._reading.listed(caller, namespace, execution_id, self._cluster.now())
+        return None if view is None else Known(view)
 
     async def _name_of(self, caller: Caller, run: Json, job_uid: str) -> str:
         """The job's name for people, as far as the job is still there and the caller may read it."""
         name = str(run["spec"]["scheduledJob"])
         try:
-            job = await self._cluster.job(caller.token, run["metadata"]["namespace"], name)
+            job = await self._reading.job(caller, run["metadata"]["namespace"], name)
         except ApiError as error:
             if error.status not in (403, 404):
                 raise

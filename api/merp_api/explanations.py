@@ -4,7 +4,6 @@ from pydantic import ValidationError
 
 from merp_api import problems
 from merp_api.calendars import read_working_days
-from merp_api.cluster import Cluster
 from merp_api.diagnosed import diagnosed_execution
 from merp_api.explain import Facts, explain, summary
 from merp_api.filters import OneHistoryQuery
@@ -12,6 +11,7 @@ from merp_api.identity import Caller
 from merp_api.jobs import Jobs
 from merp_api.outlooks import ExplainView
 from merp_api.problems import Problem
+from merp_api.reading import Reading
 from merp_api.runs import Runs
 from merp_api.schemas import ExecutionView
 from merp_api.translate import Json
@@ -24,8 +24,8 @@ from merp_kube.client import ApiError
 class Explanations:
     """Explains single jobs."""
 
-    def __init__(self, cluster: Cluster, jobs: Jobs, runs: Runs) -> None:
-        self._cluster = cluster
+    def __init__(self, reading: Reading, jobs: Jobs, runs: Runs) -> None:
+        self._reading = reading
         self._jobs = jobs
         self._runs = runs
 
@@ -53,7 +53,8 @@ class Explanations:
             schedule = Schedule.model_validate(written)
             days = None
             if schedule.calendar is not None:
-                days = await read_working_days(self._cluster, caller.token, schedule.calendar.name)
+                name = schedule.calendar.name
+                days = await read_working_days(name, self._reading.calendar(caller, name))
             return Timetable.of(schedule, self._jobs.default_zone, days)
         except ValidationError:
             return "schedule: is none that this version knows"
@@ -69,7 +70,7 @@ class Explanations:
         if pool is None:
             return None
         try:
-            return await self._cluster.pool(caller.token, job["metadata"]["namespace"], pool)
+            return await self._reading.pool(caller, job["metadata"]["namespace"], pool)
         except ApiError as error:
             if error.status not in (403, 404):
                 raise

@@ -1,19 +1,19 @@
-"""Who calls, and what they may see: both asked of the API server, with the caller's own token."""
+"""Who calls, and what they may see: both asked of the API server, and remembered for a short while."""
 
 import base64
-import binascii
 import hashlib
 import json
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, TypeVar
 
 from merp_api import problems
-from merp_api.cluster import Cluster
 from merp_api.problems import Problem
+from merp_api.reviews import Access, Reviews, Subject
+from merp_crds.names import SCHEDULED_JOBS
 from merp_kube.client import ApiError
 
 Key = TypeVar("Key")
@@ -22,19 +22,27 @@ Value = TypeVar("Value")
 # Seconds. How long a token that was revoked still reads; writes are judged by the API server each time.
 IDENTITY_SECONDS: Final = 60.0
 PERMISSION_SECONDS: Final = 10.0
+REFUSAL_SECONDS: Final = 10.0
 _REMEMBERED: Final = 10_000
 # RFC 6750: anything else is no token, and must not get into a header.
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+_NEVER: Final = 10**12
 _MAX_TOKEN: Final = 16_384
 _ANONYMOUS: Final = "system:anonymous"
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody with a valid token. `user` is the API server's name for them."""
+    """Somebody with a valid token. `expires_at` is the end of a token that says when: seconds since 1970, else None."""
 
-    user: str
+    subject: Subject
     token: str = field(repr=False)
+    expires_at: float | None = None
+
+    @property
+    def user(self) -> str:
+        """The API server's name for them."""
+        return self.subject.user
 
 
 class Remembered(Generic[Key, Value]):
@@ -65,43 +73,66 @@ class Remembered(Generic[Key, Value]):
 
 
 class Identities:
-    """Who the callers are, and in which namespaces they may see jobs."""
+    """Who the callers are, and what they may read."""
 
     def __init__(
         self,
-        cluster: Cluster,
+        reviews: Reviews,
         *,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """`clock` measures how long something is remembered, `wall_clock` (seconds since 1970) when tokens expire."""
-        self._cluster = cluster
+        self._reviews = reviews
         self._wall_clock = wall_clock
-        self._users: Remembered[bytes, str] = Remembered(clock)
-        self._permissions: Remembered[tuple[bytes, str | None], bool] = Remembered(clock)
+        self._subjects: Remembered[bytes, Subject] = Remembered(clock)
+        self._refused: Remembered[bytes, str] = Remembered(clock)
+        self._permissions: Remembered[tuple[Subject, Access], bool] = Remembered(clock)
 
     async def caller(self, authorization: list[str]) -> Caller:
         """Who sends these Authorization headers.
 
         Raises Problem 401 for anything but exactly one bearer token that the API server accepts.
         """
-        token = _bearer_token(authorization)
+        return await self.owner(_bearer_token(authorization))
+
+    async def owner(self, token: str) -> Caller:
+        """Whose token it is. Raises Problem 401 once the API server does not accept it, or it has expired."""
         digest = _digest(token)
-        user = self._users.get(digest)
-        if user is None:
-            user = await self._ask(token)
-            left = _seconds_left(token, self._wall_clock())
-            self._users.put(digest, user, min(IDENTITY_SECONDS, left))
-        return Caller(user, token)
+        expires_at = _expiry(token)
+        left = IDENTITY_SECONDS if expires_at is None else expires_at - self._wall_clock()
+        subject = self._subjects.get(digest)
+        if subject is None:
+            subject = await self._ask(token, digest)
+            self._subjects.put(digest, subject, min(IDENTITY_SECONDS, left))
+        return Caller(subject, token, expires_at)
+
+    def seconds_left(self, caller: Caller) -> float | None:
+        """How long the caller's token is still valid, None where it does not say."""
+        return None if caller.expires_at is None else caller.expires_at - self._wall_clock()
+
+    async def allows(self, caller: Caller, access: Access) -> bool:
+        """Whether the caller has a right."""
+        key = (caller.subject, access)
+        allowed = self._permissions.get(key)
+        if allowed is None:
+            allowed = await self._reviews.allows(caller.subject, caller.token, access)
+            self._permissions.put(key, allowed, PERMISSION_SECONDS)
+        return allowed
+
+    async def demand(self, caller: Caller, access: Access) -> None:
+        """Raises ApiError 403, as the API server would, where the caller has not the right.
+
+        The right to every object is asked for first, so that one question serves for all of them.
+        """
+        if access.name is not None and await self.allows(caller, replace(access, name=None)):
+            return
+        if not await self.allows(caller, access):
+            raise ApiError(403, {"reason": "Forbidden", "message": access.refusal(caller.user)})
 
     async def may_list(self, caller: Caller, namespace: str | None) -> bool:
         """Whether the caller may list ScheduledJobs of a namespace, or of all (None)."""
-        key = (_digest(caller.token), namespace)
-        allowed = self._permissions.get(key)
-        if allowed is None:
-            allowed = await self._cluster.may_list(caller.token, namespace)
-            self._permissions.put(key, allowed, PERMISSION_SECONDS)
-        return allowed
+        return await self.allows(caller, Access("list", SCHEDULED_JOBS, namespace))
 
     async def readable(self, caller: Caller, namespace: str | None) -> frozenset[str] | None:
         """The namespaces whose history the caller sees of what was asked for; None, asked and answered, is all.
@@ -115,16 +146,17 @@ class Identities:
         where = "in all namespaces: name one with ?namespace=" if namespace is None else f"in namespace {namespace!r}"
         raise Problem(problems.FORBIDDEN, f"{caller.user} may not list scheduledjobs {where}")
 
-    async def _ask(self, token: str) -> str:
-        try:
-            user = await self._cluster.user(token)
-        except ApiError as error:
-            if error.status != 401:
-                raise
-            raise unauthorized("the API server does not accept the token", "invalid_token") from error
-        if not user or user == _ANONYMOUS:
-            raise unauthorized("the API server does not know whose token this is", "invalid_token")
-        return user
+    async def _ask(self, token: str, digest: bytes) -> Subject:
+        detail = self._refused.get(digest)
+        if detail is None:
+            subject = await self._reviews.subject(token)
+            if subject is not None and subject.user not in ("", _ANONYMOUS):
+                return subject
+            known = "does not accept the token" if subject is None else "does not know whose token this is"
+            detail = f"the API server {known}"
+            # Whoever guesses tokens must not keep the API server busy with each of their requests.
+            self._refused.put(digest, detail, REFUSAL_SECONDS)
+        raise unauthorized(detail, "invalid_token")
 
 
 def unauthorized(detail: str, error: str | None = None) -> Problem:
@@ -152,17 +184,18 @@ def _bearer_token(authorization: list[str]) -> str:
     return token
 
 
-def _seconds_left(token: str, now: float) -> float:
-    """How long a JSON web token is still valid, without end for other tokens.
+def _expiry(token: str) -> float | None:
+    """When a JSON web token ends, in seconds since 1970; None for other tokens.
 
-    Nothing is verified here: the API server just did that, and this only shortens what is remembered.
+    Nothing is verified here: the API server does that, and this only shortens what is remembered.
     """
     parts = token.split(".")
     if len(parts) != 3:
-        return IDENTITY_SECONDS
+        return None
     try:
         claims: Any = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, binascii.Error):
-        return IDENTITY_SECONDS
+    except (ValueError, RecursionError):
+        return None
     expiry = claims.get("exp") if isinstance(claims, dict) else None
-    return float(expiry) - now if isinstance(expiry, int | float) else IDENTITY_SECONDS
+    # A whole number may be larger than any float.
+    return float(min(expiry, _NEVER)) if isinstance(expiry, int | float) else None

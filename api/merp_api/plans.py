@@ -14,13 +14,13 @@ from pydantic import ValidationError
 
 from merp_api import problems
 from merp_api.calendars import read_working_days
-from merp_api.cluster import Cluster
 from merp_api.filters import ALL_NAMESPACES, PlanQuery
 from merp_api.identity import Caller
 from merp_api.jobs import Jobs, bad_cursor
 from merp_api.outlooks import LeftOutView, PlanEntryView, PlanView
 from merp_api.previews import is_certain
 from merp_api.problems import FieldError
+from merp_api.reading import Reading
 from merp_api.translate import Json
 from merp_api.views import display_name, invalid, job_zone, pause_note, wants_pause
 from merp_crds.businesscalendar import WorkingDays
@@ -114,8 +114,8 @@ def plan_of(job: Json, timetable: Timetable, span: Range) -> Iterator[tuple[Plac
 class Plans:
     """Looks ahead, with the caller's own rights."""
 
-    def __init__(self, cluster: Cluster, jobs: Jobs) -> None:
-        self._cluster = cluster
+    def __init__(self, reading: Reading, jobs: Jobs) -> None:
+        self._reading = reading
         self._jobs = jobs
 
     async def plan(self, caller: Caller, namespace: str, query: PlanQuery) -> PlanView:
@@ -128,7 +128,7 @@ class Plans:
         plans: list[Iterator[tuple[Place, PlanEntryView]]] = []
         left_out: list[LeftOutView] = []
         calendars: dict[str, WorkingDays | str] = {}
-        jobs = self._cluster.all_jobs(caller.token, None if namespace == ALL_NAMESPACES else namespace)
+        jobs = self._reading.jobs(caller, None if namespace == ALL_NAMESPACES else namespace)
         async with aclosing(jobs):
             async for job in jobs:
                 if not job["spec"].get("schedule") or query.job_id not in (None, job["metadata"]["name"]):
@@ -169,7 +169,7 @@ class Plans:
     async def _days(self, caller: Caller, name: str) -> WorkingDays | str:
         """The days of a calendar, or why they are not known: the other jobs have a plan all the same."""
         try:
-            return await read_working_days(self._cluster, caller.token, name)
+            return await read_working_days(name, self._reading.calendar(caller, name))
         except ValueError as error:
             return str(error)
         except ApiError as error:

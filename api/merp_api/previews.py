@@ -11,6 +11,7 @@ from merp_api.cluster import Cluster
 from merp_api.identity import Caller
 from merp_api.outlooks import PreviewBody, PreviewView, WarningView
 from merp_api.problems import FieldError
+from merp_api.reading import Reading
 from merp_api.rules import JobRules, check_schedule, in_rest_words
 from merp_api.times import parse_time
 from merp_crds.schedule import Timetable, never_fires, warnings
@@ -27,8 +28,9 @@ _FIELDS: Final = {"timeZone": "time_zone", "calendar": "calendar"}
 class Previews:
     """Answers what a schedule means, before there is a job of it."""
 
-    def __init__(self, cluster: Cluster, rules: JobRules) -> None:
+    def __init__(self, cluster: Cluster, reading: Reading, rules: JobRules) -> None:
         self._cluster = cluster
+        self._reading = reading
         self._rules = rules
 
     async def preview(self, caller: Caller, data: Any) -> PreviewView:
@@ -46,8 +48,9 @@ class Previews:
     async def _timetable(self, caller: Caller, schedule: Schedule) -> Timetable:
         days = None
         if schedule.calendar is not None:
+            name = schedule.calendar.name
             try:
-                days = await read_working_days(self._cluster, caller.token, schedule.calendar.name)
+                days = await read_working_days(name, self._reading.calendar(caller, name))
             except ValueError as error:
                 detail = str(error).removeprefix("calendar: ")
                 raise problems.validation([FieldError.in_body(["calendar", "name"], "invalid", detail)]) from error

@@ -59,6 +59,7 @@ STREAMS: Final = Kind("too-many-streams", 429, "Too many streams are open")
 INTERNAL: Final = Kind("internal", 500, "The gateway has a fault")
 CLUSTER_FAULT: Final = Kind("cluster-fault", 502, "The API server failed")
 CLUSTER_AWAY: Final = Kind("cluster-unavailable", 503, "The API server cannot be reached")
+NO_EVENTS: Final = Kind("events-unavailable", 503, "There are no events to tell of now")
 RECORDS_AWAY: Final = Kind("records-unavailable", 503, "The records cannot be read")
 
 _BY_STATUS: Final = {

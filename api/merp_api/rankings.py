@@ -1,4 +1,4 @@
-"""Jobs that meet a filter, in an order: a page of them, out of all that stream by. Pure."""
+"""Jobs that meet a filter, in an order: places in it, cursors, and a page out of all jobs that stream by. Pure."""
 
 import base64
 import heapq
@@ -36,6 +36,11 @@ _VALUES: Final[dict[str, Callable[[JobView], str | None]]] = {
 }
 
 
+# The order of the API server's own pages, which a query without filters and another order has.
+PLAIN: Final = "plain"
+_VALUES[PLAIN] = lambda job: job.namespace
+
+
 def is_wanted(job: JobView, query: JobsQuery) -> bool:
     """Whether a job meets every filter of a query."""
     if query.text is not None:
@@ -50,28 +55,48 @@ def is_wanted(job: JobView, query: JobsQuery) -> bool:
     )
 
 
-class Ranking:
-    """The first `limit` of the jobs that are wanted, behind the place that a cursor names.
+def order_of(query: JobsQuery) -> str:
+    """The order in which a query has its jobs, with a hyphen before it the other way round."""
+    return PLAIN if is_plain(query) else query.sort.value
 
-    Jobs without a value come last, whichever way the order goes.
+
+def place(job: JobView, order: str) -> Place:
+    """Where a job stands in an order. Those without a value come last, whichever way the order goes."""
+    value = _VALUES[order.removeprefix("-")](job)
+    return ((value is None) is not order.startswith("-"), value or "", job.namespace, job.id)
+
+
+def place_after(query: JobsQuery) -> Place | None:
+    """The place behind which a query's page begins, None for the beginning.
+
+    Raises ValueError for a cursor that is none of its order.
     """
+    return None if query.cursor is None else _open(query.cursor, order_of(query))
+
+
+def cursor_behind(query: JobsQuery, last: Place) -> str:
+    """The cursor of the page after the one that ends with `last`."""
+    text = PREFIX + json.dumps([order_of(query), *last])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+class Ranking:
+    """The first `limit` of the jobs that are wanted, behind the place that a cursor names."""
 
     def __init__(self, query: JobsQuery) -> None:
         """Raises ValueError for a cursor that is none of this order."""
         self._query = query
-        field = query.sort.value
-        self._descending = field.startswith("-")
-        self._value = _VALUES[field.removeprefix("-")]
-        self._after = None if query.cursor is None else _open(query.cursor, query.sort)
+        self._order = order_of(query)
+        self._after = place_after(query)
         self._held: list[tuple[Place, JobView]] = []
 
     def add(self, job: JobView) -> None:
         """Take a job into account."""
         if not is_wanted(job, self._query):
             return
-        place = self._place(job)
-        if self._after is None or (place < self._after if self._descending else place > self._after):
-            self._held.append((place, job))
+        where = place(job, self._order)
+        if self._after is None or (where < self._after if self._descending else where > self._after):
+            self._held.append((where, job))
         if len(self._held) > _HELD * self._query.limit + 1:
             self._held = self._first()
 
@@ -79,17 +104,16 @@ class Ranking:
         """The page, and the cursor of the next one (None: this is the last)."""
         first = self._first()
         shown = first[: self._query.limit]
-        following = _seal(self._query.sort, shown[-1][0]) if len(first) > len(shown) else None
+        following = cursor_behind(self._query, shown[-1][0]) if len(first) > len(shown) else None
         return [job for _, job in shown], following
+
+    @property
+    def _descending(self) -> bool:
+        return self._order.startswith("-")
 
     def _first(self) -> list[tuple[Place, JobView]]:
         choose = heapq.nlargest if self._descending else heapq.nsmallest
         return choose(self._query.limit + 1, self._held, key=lambda entry: entry[0])
-
-    def _place(self, job: JobView) -> Place:
-        value = self._value(job)
-        last = value is None
-        return (last is not self._descending, value or "", job.namespace, job.id)
 
 
 def is_plain(query: JobsQuery) -> bool:
@@ -98,18 +122,13 @@ def is_plain(query: JobsQuery) -> bool:
     return query.sort is JobSort.ID and not any(filters)
 
 
-def _seal(sort: JobSort, place: Place) -> str:
-    text = PREFIX + json.dumps([sort.value, *place])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _open(cursor: str, sort: JobSort) -> Place:
+def _open(cursor: str, order: str) -> Place:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
         written, last, value, namespace, name = json.loads(text.removeprefix(PREFIX))
     except (ValueError, TypeError) as error:
         raise ValueError("cursor: not one that a page gave") from error
     texts = (value, namespace, name)
-    if written != sort or not isinstance(last, bool) or not all(isinstance(text, str) for text in texts):
+    if written != order or not isinstance(last, bool) or not all(isinstance(text, str) for text in texts):
         raise ValueError("cursor: not one that a page of this order gave")
     return last, value, namespace, name

@@ -9,6 +9,7 @@ from merp_api.cluster import Cluster
 from merp_api.filters import ALL_NAMESPACES, DaysQuery, OneDaysQuery, WorstQuery
 from merp_api.identity import Caller, Identities
 from merp_api.problems import FieldError
+from merp_api.reading import Reading
 from merp_api.records import Records
 from merp_api.rollup_views import DayView, JobDayView, JobTotalsView
 from merp_records import rollups
@@ -22,8 +23,9 @@ _EARLIEST: Final = date.min + timedelta(days=_DEFAULT_DAYS)
 class Rollups:
     """Reads the numbers of days."""
 
-    def __init__(self, cluster: Cluster, identities: Identities, records: Records) -> None:
+    def __init__(self, cluster: Cluster, reading: Reading, identities: Identities, records: Records) -> None:
         self._cluster = cluster
+        self._reading = reading
         self._identities = identities
         self._records = records
 
@@ -40,7 +42,7 @@ class Rollups:
         """The days of the job that has this id now, newest first."""
         first, last = self._range(query)
         allowed = await self._identities.readable(caller, namespace)
-        uid = (await self._cluster.job(caller.token, namespace, name))["metadata"]["uid"]
+        uid = (await self._reading.job(caller, namespace, name))["metadata"]["uid"]
         found = await self._records.read(
             lambda connection: rollups.job_days(connection, uid, namespaces=allowed, first=first, last=last)
         )

@@ -120,7 +120,7 @@ class Runs:
     ) -> tuple[list[ExecutionView], str | None]:
         """A page of the runs of the job that has this id now, not of one that had it before."""
         allowed = await self._identities.readable(caller, namespace)
-        job = await self._cluster.job(caller.token, namespace, name)
+        job = await self._jobs.get(caller, namespace, name)
         return await self._page(query, allowed, job["metadata"]["uid"], None)
 
     async def _create(self, caller: Caller, run: Json, refuse: Callable[[], None], *, rehearsal: bool = False) -> Json:

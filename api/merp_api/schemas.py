@@ -307,4 +307,5 @@ class HealthView(View):
 
     status: str
     api_server: str | None = None
+    cache: str | None = None
     records: str | None = None

@@ -11,13 +11,14 @@ from pydantic_settings import NoDecode
 from merp_crds.zones import find_zone
 from merp_records.settings import DatabaseSettings
 
-# Where a pod finds the certificate of its cluster's authority.
+# Where a pod finds the certificate of its cluster's authority, and beside it the token of its account.
 _POD_CA: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")
+_POD_TOKEN: Final = _POD_CA.with_name("token")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Settings(DatabaseSettings):
-    """What an installation decides. There are no credentials of the cluster here: the gateway has none."""
+    """What an installation decides. Of credentials of the cluster there is the name of a file."""
 
     service_port: Annotated[int, Field(ge=1, le=65_535, description="Port that is listened on. Default: 8005.")] = 8005
     merp_listen: Annotated[
@@ -86,6 +87,21 @@ class Settings(DatabaseSettings):
         Path | None, Field(description="File with the API server's authority. Default: the pod's, if it has one.")
     ] = None
 
+    merp_token_file: Annotated[
+        Path | None,
+        Field(
+            description="File with the gateway's own token, which it watches with. Default: the pod's, if it has one."
+        ),
+    ] = None
+    merp_watch_namespace: Annotated[
+        str,
+        Field(
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$",
+            max_length=63,
+            description="Namespace that is watched. Default: all.",
+        ),
+    ] = ""
+
     @field_validator("merp_default_time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
@@ -97,7 +113,7 @@ class Settings(DatabaseSettings):
     def _split(cls, value: object) -> object:
         return frozenset(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
-    @field_validator("merp_api_server_ca")
+    @field_validator("merp_api_server_ca", "merp_token_file")
     @classmethod
     def _existing_file(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():
@@ -123,3 +139,9 @@ class Settings(DatabaseSettings):
         if self.merp_api_server_ca is not None:
             return str(self.merp_api_server_ca)
         return str(_POD_CA) if _POD_CA.is_file() else None
+
+    def token_file(self) -> Path | None:
+        """The file with the gateway's own token, None where there is none: then every read is live."""
+        if self.merp_token_file is not None:
+            return self.merp_token_file
+        return _POD_TOKEN if not self.merp_api_server and _POD_TOKEN.is_file() else None

@@ -51,6 +51,23 @@ def job_view(job: Json, default_zone: str, now: datetime) -> JobView:
     )
 
 
+def job_view_until(job: Json, default_zone: str, now: datetime) -> datetime | None:
+    """From when the view of an unchanged job may be another than it is now; None for never."""
+    ends = []
+    note = pause_note(job["metadata"])
+    until = None if note is None else _moment(note.until)
+    if until is not None and until > now:
+        ends.append(until)
+    status: Json = job.get("status") or {}
+    if not (_observed(job, status.get("observedGeneration")) and status.get("nextRunTime")):
+        # What the schedule says is shown, or whether its newest due time is accounted for.
+        timetable = _timetable(job, default_zone)
+        coming = None if timetable is None else timetable.after(now)
+        if coming is not None:
+            ends.append(coming)
+    return min(ends, default=None)
+
+
 def display_name(job: Json) -> str:
     """A job's name for people."""
     return str(job["spec"].get("displayName") or job["metadata"]["name"])
@@ -99,10 +116,8 @@ def wants_pause(job: Json, now: datetime) -> bool:
     pause = pause_note(job["metadata"])
     if pause is None:
         return False
-    try:
-        over = pause.until is not None and parse_rfc3339(pause.until) <= now
-    except ValueError:
-        over = False
+    until = _moment(pause.until)
+    over = until is not None and until <= now
     # Past its end the operator lifts it; until it has, nothing becomes due.
     return not over or pause_in_force(job)
 
@@ -147,7 +162,7 @@ def run_view(run: Json, job_uid: str, job_name: str) -> ExecutionView:
     status: Json = run.get("status") or {}
     metadata, spec = run["metadata"], run["spec"]
     params = {key: spec[key] for key in ("args", "kwargs") if spec.get(key) is not None}
-    refused = next((entry for entry in status.get("conditions") or [] if _refuses(entry)), None)
+    refused = _refusal(status)
     return ExecutionView(
         id=run_execution_id(job_uid, run),
         job_id=spec["scheduledJob"],
@@ -155,7 +170,7 @@ def run_view(run: Json, job_uid: str, job_name: str) -> ExecutionView:
         job_name=job_name,
         namespace=metadata["namespace"],
         run_name=status.get("run") or _run_name(run),
-        status=status.get("verdict") or ("failed" if refused else status.get("state") or RunState.WAITING.value),
+        status=run_state(run),
         trigger=(Trigger.RETRY if spec.get("run") else Trigger.MANUAL).value,
         reason=status.get("reason"),
         start_time=_time(status.get("startTime")),
@@ -168,11 +183,17 @@ def run_view(run: Json, job_uid: str, job_name: str) -> ExecutionView:
     )
 
 
+def run_state(run: Json) -> str:
+    """The state or verdict of the execution that a JobRun asks for."""
+    status: Json = run.get("status") or {}
+    refused = _refusal(status) is not None
+    return str(status.get("verdict") or ("failed" if refused else status.get("state") or RunState.WAITING.value))
+
+
 def listed_view(job: Json, execution: str) -> ExecutionView | None:
     """The execution of that id as the status of its job lists it; None if it does not."""
-    status, metadata = job.get("status") or {}, job["metadata"]
-    listed = [*(status.get("recent") or []), *(status.get("newest") or {}).values(), *(status.get("active") or [])]
-    entry = next((entry for entry in listed if execution_id(metadata["uid"], entry["run"]) == execution), None)
+    metadata = job["metadata"]
+    entry = next((entry for entry in _listed(job) if execution_id(metadata["uid"], entry["run"]) == execution), None)
     if entry is None:
         return None
     verdict = entry.get("verdict")
@@ -194,6 +215,11 @@ def listed_view(job: Json, execution: str) -> ExecutionView | None:
     )
 
 
+def listed_runs(job: Json) -> dict[str, str]:
+    """The runs that the status of a job lists, by name, each with its state or verdict."""
+    return {entry["run"]: entry.get("verdict") or entry["state"] for entry in reversed(_listed(job))}
+
+
 def execution_view(execution: Execution, job_name: str) -> ExecutionView:
     """A record. The result is JSON where its text is."""
     shown = {key: value for key, value in asdict(execution).items() if key not in _RENAMED}
@@ -204,6 +230,12 @@ def execution_view(execution: Execution, job_name: str) -> ExecutionView:
         job_name=job_name,
         result=_result(execution.result),
     )
+
+
+def _listed(job: Json) -> list[Json]:
+    """Every mention of a run in a job's status, those with a verdict first."""
+    status = job.get("status") or {}
+    return [*(status.get("recent") or []), *(status.get("newest") or {}).values(), *(status.get("active") or [])]
 
 
 def _result(text: str | None) -> Any:
@@ -274,6 +306,10 @@ def condition(job: Json, kind: ConditionType) -> Json | None:
     return next((entry for entry in conditions if entry.get("type") == kind), None)
 
 
+def _refusal(status: Json) -> Json | None:
+    return next((entry for entry in status.get("conditions") or [] if _refuses(entry)), None)
+
+
 def _refuses(entry: Json) -> bool:
     """Whether a request will never be a run; one that waits until there is a good definition may still be."""
     told = entry.get("type") == "Accepted" and entry.get("status") == "False"
@@ -292,6 +328,14 @@ def pause_note(metadata: Json) -> PausedView | None:
         written = None
     said = written if isinstance(written, dict) else {}
     return PausedView(**{key: _text(said.get(key)) for key in PausedView.model_fields})
+
+
+def _moment(written: str | None) -> datetime | None:
+    """A time that a note says; written by hand it may be any text, and then it says none."""
+    try:
+        return None if written is None else parse_rfc3339(written)
+    except ValueError:
+        return None
 
 
 def _text(value: Any) -> str | None:

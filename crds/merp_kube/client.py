@@ -1,9 +1,12 @@
 """One client of the API server: raw JSON in, raw JSON out, a time-out on everything."""
 
 import json
+import logging
+import math
 import re
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -30,8 +33,12 @@ _READ_BUFFER: Final = 2**21
 _NOT_PLAIN: Final = re.compile(r"[^\x20-\x7e]")
 # The last character that YAML's short escape can name.
 _LAST_BMP: Final = 0xFFFF
+# The kubelet writes a token anew when four fifths of its hour have passed, so that a minute is soon enough.
+_TOKEN_SECONDS: Final = 60.0
 # 500 is the page size that kubectl uses.
 PAGE_SIZE: Final = 500
+
+_log = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
@@ -65,6 +72,39 @@ async def load_configuration(kubeconfig: Path | None = None) -> Configuration:
     else:
         config.load_incluster_config(client_configuration=configuration)
     return configuration
+
+
+def with_token_of(*, host: str, ca_file: str | None, token_file: Path) -> Configuration:
+    """A configuration with the token of a file, which is read again: who keeps the file renews it.
+
+    A file that cannot be read later on leaves the token that was read last. Raises ValueError where there is none.
+    """
+    configuration = server_only(host=host, ca_file=ca_file)
+    read_at = -math.inf
+
+    async def refresh(own: Configuration) -> None:
+        nonlocal read_at
+        if time.monotonic() - read_at < _TOKEN_SECONDS:
+            return
+        read_at = time.monotonic()
+        try:
+            own.api_key["BearerToken"] = f"Bearer {_token(token_file)}"
+        except (OSError, ValueError) as error:
+            _log.warning("the token of %s cannot be read: %s", token_file, error)
+
+    try:
+        configuration.api_key["BearerToken"] = f"Bearer {_token(token_file)}"
+    except (OSError, ValueError) as error:
+        raise ValueError(f"no token can be read from {token_file}: {error}") from error
+    configuration.refresh_api_key_hook = refresh
+    return configuration
+
+
+def _token(file: Path) -> str:
+    token = file.read_text(encoding="ascii").strip()
+    if not token:
+        raise ValueError("the file is empty")
+    return token
 
 
 def server_only(*, host: str, ca_file: str | None) -> Configuration:
@@ -137,15 +177,22 @@ class Client:
         return answer
 
     async def stream(
-        self, path: str, *, query: Mapping[str, str], idle_seconds: float, token: str | None = None
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        idle_seconds: float,
+        token: str | None = None,
+        opened: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[bytes]:
-        """The lines of a long answer, each without its end.
+        """The lines of a long answer, each without its end; `opened` is called when the answer has begun.
 
         Raises Unreachable where nothing came for `idle_seconds`, so that a connection that died without a word is
         noticed. Close it with contextlib.aclosing.
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle_seconds)
         async with self._exchange("GET", path, query, None, "application/json", token, limits) as response:
+            opened()
             pending = bytearray()
             async for chunk in response.content.iter_any():
                 pending += chunk

@@ -22,6 +22,7 @@ Key = tuple[str, str]
 _IDLE_TIMEOUT: Final = 70.0
 # Shorter than what load balancers allow, and spread so that watches do not all end together.
 _WATCH_SECONDS: Final = (240, 300)
+# Seconds: the first, and the longest.
 _BACKOFF: Final = (0.5, 30.0)
 _GONE: Final = 410
 
@@ -46,7 +47,13 @@ class Reflector:
         namespace: str | None = None,
         trim: Callable[[Json], Json] = lambda item: item,
         page_size: int = PAGE_SIZE,
+        on_listed: Callable[[], None] = lambda: None,
+        longest_delay: float = _BACKOFF[1],
     ) -> None:
+        """`on_listed` is called once a list has taken the place of what was there; the changes come before.
+
+        After a failure it is tried again within `longest_delay` seconds.
+        """
         self._client = client
         self._path = resource.of(namespace) if namespace else resource.all()
         self._name = resource.plural
@@ -54,18 +61,29 @@ class Reflector:
         self._on_change = on_change
         self._trim = trim
         self._page_size = page_size
+        self._on_listed = on_listed
+        self._longest_delay = longest_delay
         self._objects: dict[Key, Json] = {}
         self._version = ""
         # Whether the cache has been complete once; what is decided from it before would be decided from half of it.
         self.synced = asyncio.Event()
         # Monotonic time of the last try to reach the server: what liveness asks for.
         self.tried_at = time.monotonic()
+        # Monotonic time since when nobody watches, None while somebody does.
+        self.lost_at: float | None = self.tried_at
+        # Why the last try did not work, None if it did.
+        self.error: Exception | None = None
         # Whether the last try worked, so that an outage is logged when it begins and ends, not every second.
         self._connected = True
 
     def get(self, namespace: str, name: str) -> Json | None:
         """The object as last seen, or None."""
         return self._objects.get((namespace, name))
+
+    @property
+    def version(self) -> int:
+        """The resourceVersion up to which everything is known; 0 before the first list, and until a list once more."""
+        return int(self._version or 0)
 
     def __iter__(self) -> Iterator[Json]:
         return iter(list(self._objects.values()))
@@ -75,16 +93,17 @@ class Reflector:
 
     async def run(self) -> None:
         """List and watch until cancelled. An unreachable server is waited for, however long it takes."""
-        delays = _delays()
+        delays = _delays(self._longest_delay)
         while True:
             self.tried_at = time.monotonic()
             try:
                 if not self._version:
                     await self._list()
                 await self._watch()
-                self._recovered()
-                delays = _delays()
+                self._lost(None)
+                delays = _delays(self._longest_delay)
             except (ApiError, Unreachable) as error:
+                self._lost(error)
                 if isinstance(error, ApiError) and error.status == _GONE:
                     self._version = ""
                     continue
@@ -111,6 +130,7 @@ class Reflector:
         for key, item in found.items():
             self._replace(key, item)
         self._version = page["metadata"]["resourceVersion"]
+        self._on_listed()
         self._recovered()
         self.synced.set()
 
@@ -121,7 +141,7 @@ class Reflector:
             "resourceVersion": self._version,
             "timeoutSeconds": str(random.randint(*_WATCH_SECONDS)),  # noqa: S311  (spreads load, guards nothing)
         } | self._query()
-        stream = self._client.stream(self._path, query=query, idle_seconds=_IDLE_TIMEOUT)
+        stream = self._client.stream(self._path, query=query, idle_seconds=_IDLE_TIMEOUT, opened=self._opened)
         async with aclosing(stream) as lines:
             async for line in lines:
                 self.tried_at = time.monotonic()
@@ -135,7 +155,6 @@ class Reflector:
         self._version = item["metadata"]["resourceVersion"]
         if kind == "BOOKMARK":
             return
-        self._recovered()
         self._replace(_key(item), None if kind == "DELETED" else self._trim(item), last=item)
 
     def _replace(self, key: Key, item: Json | None, last: Json | None = None) -> None:
@@ -164,15 +183,23 @@ class Reflector:
         self._connected = False
         _log.log(level, "watch of %s: %s; next try in %.1f s", self._name, error, delay)
 
+    def _opened(self) -> None:
+        self.lost_at = self.error = None
+        self._recovered()
+
+    def _lost(self, error: Exception | None) -> None:
+        self.lost_at = time.monotonic() if self.lost_at is None else self.lost_at
+        self.error = error
+
     def _recovered(self) -> None:
         if not self._connected:
             self._connected = True
             _log.info("watch of %s works again", self._name)
 
 
-def _delays() -> Iterator[float]:
+def _delays(cap: float) -> Iterator[float]:
     """Seconds to wait, doubling up to a cap, spread so that clients do not come back together."""
-    delay, cap = _BACKOFF
+    delay = min(_BACKOFF[0], cap)
     while True:
         yield delay * random.uniform(0.5, 1.0)  # noqa: S311  (spreads load, guards nothing)
         delay = min(delay * 2, cap)

@@ -1,9 +1,11 @@
 """The gateway over a real SQLite database and an API server in memory; requests go through the whole application."""
 
+import asyncio
 import importlib.util
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +18,6 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from merp_api.app import create_app
-from merp_api.cluster import Cluster
 from merp_api.settings import Settings
 from merp_crds.catalogue import Catalogue
 from merp_crds.reasons import Trigger, Verdict
@@ -27,6 +28,7 @@ from merp_records.writes import ExecutionRecord, JobRecord, record
 NOW = datetime(2026, 12, 1, 0, 0, tzinfo=UTC)
 IMAGE = "registry.example/merp-tasks:1"
 ADMIN = "token-of-admin"
+GATEWAY = "token-of-gateway"
 CANARY = "canary-Zq83kfP1"
 
 SEED_BODY: dict[str, Any] = {
@@ -59,6 +61,7 @@ async def cluster() -> AsyncIterator[Any]:
     """The API server, with an administrator."""
     async with fake_api_server.FakeApiServer() as server:
         server.allow(ADMIN, "admin", "*")
+        server.allow(GATEWAY, "gateway", "*", fake_api_server.READ | {"create"})
         yield server
 
 
@@ -82,12 +85,50 @@ def catalogue() -> Catalogue:
     return Catalogue(IMAGE, {"inventory_check": {}, "echo_args": {}})
 
 
+def _is_told(mirror: Any, version: int) -> bool:
+    return mirror.reflector.lost_at is None and mirror.reflector.version >= version
+
+
+def _own_client(api_server: str) -> Client:
+    """A client with the gateway's own credentials."""
+    configuration = server_only(host=api_server, ca_file=None)
+    configuration.api_key["BearerToken"] = f"Bearer {GATEWAY}"
+    return Client(configuration)
+
+
 @dataclass
 class Application:
     """An application, and the client that speaks to it as the administrator."""
 
     app: FastAPI
     client: httpx2.AsyncClient
+    running: AsyncExitStack = field(default_factory=AsyncExitStack)
+    is_running: bool = False
+
+    async def started(self) -> "Application":
+        """This application, with everything in its memory; only one that watches needs that."""
+        await self.running.enter_async_context(self.app.router.lifespan_context(self.app))
+        self.is_running = True
+        await self.caught_up(0)
+        return self
+
+    async def caught_up(self, version: int) -> None:
+        """Until the watches have told all up to a version."""
+        cache = self.app.state.services.cache
+        async with asyncio.timeout(10):
+            # What is waited for is nothing that the product has an event for.
+            while cache.trouble() or not all(_is_told(mirror, version) for mirror in cache.mirrors):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    async def interrupted(self, cluster: Any) -> None:
+        """Let the watches be too old for the server (410), until the gateway has seen that."""
+        cluster.watch_status = 410
+        await cluster.tell()
+        mirrors = self.app.state.services.cache.mirrors
+        async with asyncio.timeout(10):
+            while any(mirror.reflector.error is None for mirror in mirrors):  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.001)
+        cluster.watch_status = None
 
     async def request(self, method: str, path: str, token: str | None = ADMIN, **arguments: Any) -> httpx2.Response:
         headers = dict(arguments.pop("headers", {}))
@@ -116,13 +157,16 @@ class Applications:
 
     def __call__(self, **arguments: Any) -> Application:
         settings = Settings(_env_file=None, **{"merp_default_image": IMAGE} | arguments.pop("settings", {}))
-        client = Client(server_only(host=arguments.pop("api_server", self.cluster.url), ca_file=None))
+        api_server = arguments.pop("api_server", self.cluster.url)
+        client = Client(server_only(host=api_server, ca_file=None))
+        if arguments.pop("cached", False):
+            arguments["own"] = _own_client(api_server)
         url = database_url(sqlite_path=arguments.pop("database", self.database))
         engine = create_engine(url, pool_size=5, max_overflow=5, read_only=True)
         known = arguments.pop("catalogue", self.catalogue)
         catalogues = {} if known is None else {known.image: known}
         options = {"catalogues": lambda: catalogues, "pause_seconds": 0.2} | arguments
-        app = create_app(settings, Cluster(client), engine, **options)
+        app = create_app(settings, client, engine, **options)
         transport = httpx2.ASGITransport(app=app)
         made = Application(app, httpx2.AsyncClient(transport=transport, base_url="http://gateway"))
         self.made.append(made)
@@ -131,8 +175,9 @@ class Applications:
     async def close(self) -> None:
         for made in self.made:
             await made.client.aclose()
-            async with made.app.router.lifespan_context(made.app):
-                pass
+            if not made.is_running:
+                await made.running.enter_async_context(made.app.router.lifespan_context(made.app))
+            await made.running.aclose()
 
 
 @pytest.fixture
@@ -146,6 +191,12 @@ async def applications(cluster: Any, database: Path, catalogue: Catalogue) -> As
 async def gateway(applications: Applications) -> Application:
     """The gateway as most tests want it."""
     return applications()
+
+
+@pytest.fixture
+async def caching(applications: Applications) -> Application:
+    """A gateway with a token of its own, which has everything in memory."""
+    return await applications(cached=True).started()
 
 
 @pytest.fixture

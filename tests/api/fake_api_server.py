@@ -1,7 +1,7 @@
 """A small API server in memory: the paths that the gateway uses, over real HTTP.
 
 It keeps what the gateway relies on: tokens and rights, names as locks, resourceVersion on writes, merge patches,
-managed fields, dry runs, pages with a continue token, and watches. It validates nothing.
+managed fields, dry runs, pages with a continue token, watches with bookmarks, and reviews. It validates nothing.
 """
 
 import asyncio
@@ -65,6 +65,14 @@ class FakeApiServer:
     operator: bool = True
     # Set as soon as somebody watches.
     watched: asyncio.Event = field(default_factory=asyncio.Event)
+    # (user, plural) of which somebody sees nothing, whatever their other rights.
+    hidden: set[tuple[str, str]] = field(default_factory=set)
+    # Reviews that were asked for with somebody's own rights: (kind, what was asked).
+    reviews: list[tuple[str, Json]] = field(default_factory=list)
+    # Whether watches are refused with this status, those that are open too.
+    watch_status: int | None = None
+    # What watches tell: version, plural, type, object.
+    history: list[tuple[int, str, str, Json]] = field(default_factory=list)
     version: int = 1000
     port: int = 0
     _runner: web.AppRunner | None = None
@@ -104,6 +112,7 @@ class FakeApiServer:
         metadata.setdefault("generation", 1)
         self.version += 1
         metadata["resourceVersion"] = str(self.version)
+        self.history.append((self.version, plural, "MODIFIED" if key in self.objects else "ADDED", copy.deepcopy(item)))
         self.objects[key] = item
         return item
 
@@ -132,6 +141,8 @@ class FakeApiServer:
         if request.path == "/version":
             return {"gitVersion": "v1.34.4"}
         user = self._user(request)
+        if request.path.endswith(("/tokenreviews", "/subjectaccessreviews")):
+            return self._review(user, request.path.rpartition("/")[2], body["spec"])
         if request.path.endswith("/selfsubjectreviews"):
             return {"status": {"userInfo": {"username": user}}}
         if request.path.endswith("/selfsubjectaccessreviews"):
@@ -151,6 +162,17 @@ class FakeApiServer:
             return web.Response(text=self.logs[name or ""])
         return await self._serve(request, body, plural, namespace, name)
 
+    def _review(self, user: str, kind: str, asked: Json) -> Json:
+        if "create" not in self.rights[user].get("*", ()):
+            raise Refusal(403, "Forbidden", f'{kind} is forbidden: User "{user}" cannot create resource "{kind}"')
+        self.reviews.append((kind, asked))
+        if kind == "tokenreviews":
+            name = self.users.get(asked["token"])
+            return {"status": {"authenticated": True, "user": {"username": name, "groups": ["g"]}} if name else {}}
+        attributes = asked["resourceAttributes"]
+        allowed = self._may(asked["user"], attributes["verb"], attributes.get("namespace"))
+        return {"status": {"allowed": allowed and (asked["user"], attributes["resource"]) not in self.hidden}}
+
     def _user(self, request: web.Request) -> str:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or token not in self.users:
@@ -165,7 +187,7 @@ class FakeApiServer:
         reading = "watch" if "watch" in request.query else "get" if name else "list"
         verbs = {"GET": reading, "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
         verb = verbs[request.method]
-        if not self._may(user, verb, namespace):
+        if not self._may(user, verb, namespace) or (user, plural) in self.hidden:
             message = f'{plural}.{GROUP} is forbidden: User "{user}" cannot {verb} resource "{plural}"'
             raise Refusal(403, "Forbidden", message, {"kind": plural})
 
@@ -187,7 +209,10 @@ class FakeApiServer:
         if request.method == "GET":
             return self.objects[key]
         if request.method == "DELETE":
-            return self.objects[key] if request.query.get("dryRun") == "All" else self.objects.pop(key)
+            uid = self.objects[key]["metadata"]["uid"]
+            if request.query.get("dryRun") != "All":
+                await self.remove(*key)
+            return {"kind": "Status", "status": "Success", "details": {"name": name, "uid": uid}}
         return await self._write(request, key, body)
 
     async def _create(self, request: web.Request, plural: str, namespace: str, body: Json) -> Json:
@@ -204,7 +229,9 @@ class FakeApiServer:
         if request.query.get("dryRun") == "All":
             item["metadata"]["uid"] = str(uuid.uuid4())
             return item
-        return self.put(plural, item)
+        made = self.put(plural, item)
+        await self.tell()
+        return made
 
     async def _write(self, request: web.Request, key: Key, body: Json) -> Json:
         before = self.objects[key]
@@ -240,9 +267,11 @@ class FakeApiServer:
         limit = int(request.query.get("limit") or len(found) or 1)
         end = begin + limit
         following = base64.b64encode(f"from {end}".encode()).decode() if end < len(found) else ""
-        return {"items": found[begin:end], "metadata": {"continue": following}}
+        return {"items": found[begin:end], "metadata": {"continue": following, "resourceVersion": str(self.version)}}
 
     async def _watch(self, request: web.Request, plural: str, namespace: str | None) -> web.StreamResponse:
+        if "fieldSelector" not in request.query:
+            return await self._watch_all(request, plural, namespace)
         name = request.query["fieldSelector"].removeprefix("metadata.name=")
         last = int(request.query["resourceVersion"])
         response = web.StreamResponse()
@@ -255,6 +284,40 @@ class FakeApiServer:
                 await response.write(json.dumps({"type": "MODIFIED", "object": item}).encode() + b"\n")
             async with self._changed:
                 await self._changed.wait()
+
+    async def _watch_all(self, request: web.Request, plural: str, namespace: str | None) -> web.StreamResponse:
+        """Every change behind a version, and a bookmark after those that there are."""
+        if self.watch_status is not None:
+            raise Refusal(self.watch_status, "Expired", "too old resource version")
+        told = int(request.query["resourceVersion"])
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while self.watch_status is None:
+            for version, kind, event, item in self.history:
+                if version > told and kind == plural and namespace in (None, item["metadata"].get("namespace")):
+                    await response.write(json.dumps({"type": event, "object": item}).encode() + b"\n")
+            told = self.version
+            mark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(told)}}}
+            await response.write(json.dumps(mark).encode() + b"\n")
+            async with self._changed:
+                await self._changed.wait_for(lambda: self.version > told or self.watch_status is not None)  # noqa: B023
+        if self.watch_status == 410:
+            expired = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}
+            await response.write(json.dumps(expired).encode() + b"\n")
+        return response
+
+    async def tell(self) -> None:
+        """Let the watches tell what was put since."""
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def remove(self, plural: str, namespace: str, name: str) -> None:
+        """Delete an object, and tell the watches."""
+        item = copy.deepcopy(self.objects.pop((plural, namespace, name)))
+        self.version += 1
+        item["metadata"]["resourceVersion"] = str(self.version)
+        self.history.append((self.version, plural, "DELETED", item))
+        await self.tell()
 
     async def set_status(self, name: str, status: Json, namespace: str = "default") -> None:
         """What the operator says of a job."""

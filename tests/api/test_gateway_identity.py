@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from merp_api.identity import Identities, Remembered
+from merp_api.reviews import Access, Subject
 from merp_crds.names import ANNOTATION_PAUSED
 
 BODY = {"name": "x", "job_type": "cron", "func": "echo_args", "cron_expression": "0 0 1 * *"}
@@ -41,6 +42,7 @@ PATHS = [
     ("GET", "/api/v1/calendars"),
     ("GET", "/api/v1/executions/00000000-0000-0000-0000-000000000000/log"),
     ("GET", "/api/v1/jobs?sort=name"),
+    ("GET", "/api/v1/events"),
     ("GET", "/api/v1/history/daily"),
     ("GET", "/api/v1/history/worst"),
     ("GET", "/api/v1/jobs/j/history/daily"),
@@ -221,19 +223,19 @@ def _web_token(expiry: object) -> str:
     return f"e30.{claims}.c2ln"
 
 
-class CountingCluster:
+class CountingReviews:
     """Counts what is asked of it."""
 
     def __init__(self) -> None:
         self.asked = 0
 
-    async def user(self, token: str) -> str:
+    async def subject(self, token: str) -> Subject | None:
         self.asked += 1
-        return "me"
+        return None if token == "unknown" else Subject("me")
 
-    async def may_list(self, token: str, namespace: str | None) -> bool:
+    async def allows(self, subject: Subject, token: str, access: Access) -> bool:
         self.asked += 1
-        return namespace == "erp"
+        return access.namespace == "erp"
 
 
 @pytest.mark.parametrize(
@@ -249,8 +251,8 @@ class CountingCluster:
     ],
 )
 async def test_how_long_an_identity_is_remembered(token: str, after: float, asked: int) -> None:
-    cluster, clock = CountingCluster(), Clock()
-    identities = Identities(cluster, clock=clock, wall_clock=clock)  # type: ignore[arg-type]
+    reviews, clock = CountingReviews(), Clock()
+    identities = Identities(reviews, clock=clock, wall_clock=clock)
     if not asked:
         with pytest.raises(Exception, match="no bearer token"):
             await identities.caller([f"Bearer {token}"])
@@ -258,20 +260,20 @@ async def test_how_long_an_identity_is_remembered(token: str, after: float, aske
     await identities.caller([f"Bearer {token}"])
     clock.now += after
     caller = await identities.caller([f"bearer {token}"])
-    assert (caller.user, cluster.asked) == ("me", asked)
+    assert (caller.user, reviews.asked) == ("me", asked)
     assert token not in repr(caller)
 
 
 @pytest.mark.parametrize(("after", "asked"), [(9.9, 1), (10, 2)])
 async def test_how_long_a_permission_is_remembered(after: float, asked: int) -> None:
-    cluster, clock = CountingCluster(), Clock()
-    identities = Identities(cluster, clock=clock, wall_clock=clock)  # type: ignore[arg-type]
+    reviews, clock = CountingReviews(), Clock()
+    identities = Identities(reviews, clock=clock, wall_clock=clock)
     caller = await identities.caller(["Bearer opaque"])
-    cluster.asked = 0
+    reviews.asked = 0
     assert await identities.may_list(caller, "erp")
     clock.now += after
     assert await identities.may_list(caller, "erp")
-    assert cluster.asked == asked
+    assert reviews.asked == asked
 
 
 def test_memory_is_bounded() -> None:
@@ -292,8 +294,13 @@ async def test_a_revoked_token_is_401_at_the_next_call(gateway: Any, cluster: An
 async def test_probes_need_no_token(applications: Any) -> None:
     gateway = applications()
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gateway.app), base_url="http://g") as client:
-        assert (await client.get("/healthz")).json() == {"status": "ok", "api_server": None, "records": None}
+        assert (await client.get("/healthz")).json() == {
+            "status": "ok",
+            "api_server": None,
+            "cache": None,
+            "records": None,
+        }
         ready = await client.get("/readyz")
     assert (ready.status_code, ready.json()) == (
-        200, {"status": "ready", "api_server": "reachable", "records": "current"},
+        200, {"status": "ready", "api_server": "reachable", "cache": "none", "records": "current"},
     )  # fmt: skip

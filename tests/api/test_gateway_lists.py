@@ -37,38 +37,69 @@ async def _pages(gateway: Any, query: str) -> list[str]:
     return found
 
 
+LISTS = [
+    pytest.param("", list(JOBS), id="no-filter"),
+    pytest.param("status=paused", ["d-clean"], id="status"),
+    pytest.param("status=paused&status=active", list(JOBS), id="either-status"),
+    pytest.param("job_type=interval&job_type=manual", ["b-stock", "c-plan"], id="types"),
+    pytest.param("priority=high", ["b-stock", "e-mail"], id="priority"),
+    pytest.param("pool=nightly", ["a-sync"], id="pool"),
+    pytest.param("text=stock", ["b-stock", "c-plan", "d-clean"], id="text-in-any-case"),
+    pytest.param("text=数据", ["a-sync"], id="text-in-any-language"),
+    pytest.param("text=stock&priority=high&namespace=*", ["b-stock"], id="all-filters-count"),
+    pytest.param("text=stock&namespace=*", ["a-elsewhere", "b-stock", "c-plan", "d-clean"], id="every-namespace"),
+    pytest.param("text=nothing-like-it", [], id="none"),
+    pytest.param("sort=-id", list(JOBS)[::-1], id="by-id-down"),
+    pytest.param("sort=name", ["c-plan", "e-mail", "d-clean", "b-stock", "a-sync"], id="by-name"),
+    pytest.param("sort=priority", ["b-stock", "e-mail", "c-plan", "d-clean", "a-sync"], id="by-priority"),
+    pytest.param("sort=next_run_time", ["b-stock", "a-sync", "e-mail", "c-plan", "d-clean"], id="C49-null-comes-last"),
+    pytest.param(
+        "sort=-next_run_time",
+        ["e-mail", "a-sync", "b-stock", "d-clean", "c-plan"],
+        id="C49-null-last-downwards-too",
+    ),
+    pytest.param("sort=-created_at&pool=mail", ["e-mail"], id="filter-and-order"),
+]
+
+
 @pytest.mark.usefixtures("jobs")
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        pytest.param("", list(JOBS), id="no-filter"),
-        pytest.param("status=paused", ["d-clean"], id="status"),
-        pytest.param("status=paused&status=active", list(JOBS), id="either-status"),
-        pytest.param("job_type=interval&job_type=manual", ["b-stock", "c-plan"], id="types"),
-        pytest.param("priority=high", ["b-stock", "e-mail"], id="priority"),
-        pytest.param("pool=nightly", ["a-sync"], id="pool"),
-        pytest.param("text=stock", ["b-stock", "c-plan", "d-clean"], id="text-in-any-case"),
-        pytest.param("text=数据", ["a-sync"], id="text-in-any-language"),
-        pytest.param("text=stock&priority=high&namespace=*", ["b-stock"], id="all-filters-count"),
-        pytest.param("text=stock&namespace=*", ["a-elsewhere", "b-stock", "c-plan", "d-clean"], id="every-namespace"),
-        pytest.param("text=nothing-like-it", [], id="none"),
-        pytest.param("sort=-id", list(JOBS)[::-1], id="by-id-down"),
-        pytest.param("sort=name", ["c-plan", "e-mail", "d-clean", "b-stock", "a-sync"], id="by-name"),
-        pytest.param("sort=priority", ["b-stock", "e-mail", "c-plan", "d-clean", "a-sync"], id="by-priority"),
-        pytest.param(
-            "sort=next_run_time", ["b-stock", "a-sync", "e-mail", "c-plan", "d-clean"], id="C49-null-comes-last"
-        ),
-        pytest.param(
-            "sort=-next_run_time",
-            ["e-mail", "a-sync", "b-stock", "d-clean", "c-plan"],
-            id="C49-null-last-downwards-too",
-        ),
-        pytest.param("sort=-created_at&pool=mail", ["e-mail"], id="filter-and-order"),
-    ],
-)
+@pytest.mark.parametrize(("query", "expected"), LISTS)
 @pytest.mark.parametrize("limit", [1, 2, 50])
 async def test_every_page_of_a_list(gateway: Any, query: str, expected: list[str], limit: int) -> None:
     assert await _pages(gateway, f"{query}&limit={limit}".removeprefix("&")) == expected
+
+
+@pytest.mark.usefixtures("jobs")
+async def test_every_page_is_the_same_from_memory(applications: Any, cluster: Any) -> None:
+    gateway = await applications(cached=True).started()
+    for case in LISTS:
+        query, expected = case.values
+        for limit in (1, 2, 50):
+            assert (query, await _pages(gateway, f"{query}&limit={limit}".removeprefix("&"))) == (query, expected)
+    everything = await _pages(gateway, "namespace=*&limit=2")
+    assert everything == [*JOBS, "a-elsewhere"]
+    lists = [seen for seen in cluster.calls("GET", "scheduledjobs") if "watch" not in seen.query]
+    assert [seen.headers["Authorization"] for seen in lists] == ["Bearer token-of-gateway"]
+
+
+@pytest.mark.usefixtures("jobs")
+async def test_a_page_of_memory_is_the_live_one(applications: Any, cluster: Any) -> None:
+    live, memory = applications(), await applications(cached=True).started()
+    for path in ("/api/v1/jobs", "/api/v1/jobs?sort=-priority&namespace=*", "/api/v1/jobs/b-stock"):
+        answers = [await gateway.get(path) for gateway in (live, memory)]
+        assert answers[0].json() == answers[1].json()
+        assert answers[0].headers["etag"] == answers[1].headers["etag"]
+
+
+@pytest.mark.usefixtures("jobs")
+@pytest.mark.parametrize("query", ["namespace=*", "sort=name", "status=paused&status=active"])
+async def test_a_cursor_is_good_live_and_from_memory(applications: Any, query: str) -> None:
+    live, memory = applications(), await applications(cached=True).started()
+    expected = await _pages(live, query)
+    for first, second in ((live, memory), (memory, live)):
+        begin = (await first.get(f"/api/v1/jobs?{query}&limit=2")).json()
+        rest = (await second.get(f"/api/v1/jobs?{query}&cursor={begin['next_cursor']}")).json()
+        assert [item["id"] for item in [*begin["items"], *rest["items"]]] == expected
 
 
 @pytest.mark.usefixtures("jobs")
@@ -84,7 +115,11 @@ async def test_what_comes_and_goes_between_pages_moves_nothing_else(
 
 
 @pytest.mark.usefixtures("jobs")
-async def test_a_cursor_is_of_its_order(gateway: Any) -> None:
+@pytest.mark.parametrize("cached", [False, True], ids=["live", "memory"])
+async def test_a_cursor_is_of_its_order(applications: Any, cached: bool) -> None:
+    gateway = applications(cached=cached)
+    if cached:
+        await gateway.started()
     cursors = {
         sort: (await gateway.get(f"/api/v1/jobs?sort={sort}&limit=1")).json()["next_cursor"] for sort in ("id", "name")
     }

@@ -46,6 +46,11 @@ def _environment(folder: Path, **variables: str) -> dict[str, str]:
         pytest.param({"MERP_API_SERVER": "https://a:b@10.0.0.1"}, "MERP_API_SERVER", id="credentials-in-the-url"),
         pytest.param({"MERP_API_SERVER": "10.0.0.1:6443"}, "MERP_API_SERVER", id="no-url"),
         pytest.param({"MERP_API_SERVER_CA": "/no/such/file"}, "MERP_API_SERVER_CA", id="no-such-authority"),
+        pytest.param({"MERP_TOKEN_FILE": "/no/such/file"}, "MERP_TOKEN_FILE", id="no-such-token"),
+        pytest.param(
+            {"MERP_API_SERVER": "https://10.0.0.1", "MERP_TOKEN_FILE": os.devnull}, "MERP_TOKEN_FILE", id="no-file"
+        ),
+        pytest.param({"MERP_WATCH_NAMESPACE": "A B"}, "MERP_WATCH_NAMESPACE", id="watched-namespace-is-no-name"),
         pytest.param(
             {"MERP_API_SERVER": "https://10.0.0.1", "DB_HOST": "mysql://u:S3cret@h"}, "DB_HOST", id="url-as-host"
         ),
@@ -133,7 +138,9 @@ async def process(
         "MERP_LISTEN": "127.0.0.1",
         "LOG_FILE": str(tmp_path / "gateway.log"),
         "MERP_METRICS_PORT": str(metrics_port),
+        "MERP_TOKEN_FILE": str(tmp_path / "token"),
     }
+    (tmp_path / "token").write_text("token-of-gateway\n", encoding="ascii")
     started = _start(tmp_path, variables)
     try:
         await _until_ready(f"http://127.0.0.1:{port}", started)
@@ -178,6 +185,23 @@ async def test_one_line_of_json_per_request_and_a_clean_end(
     assert TOKEN not in output
     assert "namespace=erp" not in output
     assert (tmp_path / "gateway.log").read_text(encoding="utf-8") == output
+
+
+async def test_asked_to_end_it_closes_streams_of_events_at_once(process: tuple[str, subprocess.Popen[str]]) -> None:
+    url, started = process
+    async with (
+        httpx2.AsyncClient(base_url=url) as client,
+        client.stream("GET", "/api/v1/events", headers={"Authorization": f"Bearer {TOKEN}"}) as response,
+    ):
+        lines = response.aiter_lines()
+        assert await anext(lines) == ": open"
+        began = time.monotonic()
+        started.send_signal(signal.SIGTERM)
+        assert not [line async for line in lines if line.startswith("data")]
+    _, errors = await asyncio.to_thread(started.communicate, timeout=20)
+    assert (started.returncode, errors) == (0, "")
+    # Not after the ten seconds that requests under way have.
+    assert time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize(

@@ -229,7 +229,7 @@ class TestCalendars:
 
 class TestSecrets:
     @pytest.mark.parametrize("values", INSTALLATIONS)
-    def test_only_the_operator_and_the_hooks_have_a_token(self, chart, values):
+    def test_only_the_services_and_the_hooks_have_a_token(self, chart, values):
         with_token = set()
         for owner, pod in chart.objects(*values).pods().items():
             assert pod["automountServiceAccountToken"] is False, owner
@@ -237,12 +237,24 @@ class TestSecrets:
                 volume["name"]
                 for volume in pod["volumes"]
                 if any("serviceAccountToken" in source for source in volume.get("projected", {}).get("sources", []))
+                or volume.get("secret", {}).get("secretName") == "erp-merp-scheduler-api-token"
             }
             for entry in containers(pod):
                 mounts = [mount for mount in entry["volumeMounts"] if mount["name"] in tokens]
-                assert all(mount["mountPath"] == TOKEN_FOLDER for mount in mounts)
+                folder = "/etc/merp-account" if entry["name"] == "api" else TOKEN_FOLDER
+                assert [mount["mountPath"] for mount in mounts] == [folder] * len(mounts)
+                assert len(mounts) <= 1, "one has the rights of one account"
                 with_token |= {entry["name"]} if mounts else set()
-        assert with_token == {"operator", "publish", "provide"}
+        assert with_token == {"operator", "api", "publish", "provide"}
+
+    def test_in_one_pod_the_gateways_token_is_not_the_operators(self, chart):
+        objects = chart.objects()
+        pod = objects.pods()["Deployment/erp-merp-scheduler"]
+        assert pod["serviceAccountName"] == "erp-merp-scheduler-operator"
+        assert env(container(pod, "api"))["MERP_TOKEN_FILE"] == "/etc/merp-account/token"
+        volume = next(volume for volume in pod["volumes"] if volume["name"] == "api-account")
+        secret = objects.get("Secret", volume["secret"]["secretName"])
+        assert secret["metadata"]["annotations"] == {"kubernetes.io/service-account.name": "erp-merp-scheduler-api"}
 
     @pytest.mark.parametrize("values", INSTALLATIONS)
     def test_no_account_mounts_its_token_by_itself(self, chart, values):
@@ -254,7 +266,10 @@ class TestSecrets:
     @pytest.mark.parametrize("values", INSTALLATIONS)
     def test_c56_no_password_and_no_secret_is_rendered(self, chart, values):
         objects = chart.objects(*values)
-        assert objects.names("Secret") == []
+        for secret in (item for item in objects.items if item["kind"] == "Secret"):
+            # The cluster fills it.
+            assert secret["type"] == "kubernetes.io/service-account-token"
+            assert not {"data", "stringData"} & secret.keys()
         plain = {
             (owner, entry["name"], variable["name"])
             for owner, pod in objects.pods().items()

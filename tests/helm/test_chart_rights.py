@@ -119,6 +119,51 @@ class TestOperator:
         ]
 
 
+WATCHED = [
+    ("Cache.jobs", SCHEDULER, "scheduledjobs", "list watch"),
+    ("Cache.runs", SCHEDULER, "jobruns", "list watch"),
+    ("Cache.pools", SCHEDULER, "jobpools", "list watch"),
+]
+OF_THE_CLUSTER = [
+    ("Cache.calendars", SCHEDULER, "businesscalendars", "list watch"),
+    ("OwnReviews.subject", "authentication.k8s.io", "tokenreviews", "create"),
+    ("OwnReviews.allows", "authorization.k8s.io", "subjectaccessreviews", "create"),
+]
+
+
+class TestGateway:
+    def test_everywhere_it_may_read_what_it_keeps_and_ask_who_may(self, chart):
+        role = chart.objects().get("ClusterRole", "erp-system:erp-merp-scheduler:api")
+        assert granted(role) == called(WATCHED + OF_THE_CLUSTER)
+
+    def test_in_one_namespace_it_reads_there(self, chart):
+        objects = chart.objects("watchNamespace=erp")
+        role = objects.get("Role", "erp-merp-scheduler-api")
+        assert role["metadata"]["namespace"] == "erp"
+        assert granted(role) == called(WATCHED)
+        everywhere = objects.get("ClusterRole", "erp-system:erp-merp-scheduler:api")
+        assert granted(everywhere) == called(OF_THE_CLUSTER)
+
+    @pytest.mark.parametrize(
+        ("kind", "binding", "role"),
+        [
+            pytest.param(
+                "ClusterRoleBinding",
+                "erp-system:erp-merp-scheduler:api",
+                "erp-system:erp-merp-scheduler:api",
+                id="everywhere",
+            ),
+            pytest.param("RoleBinding", "erp-merp-scheduler-api", "erp-merp-scheduler-api", id="in-one-namespace"),
+        ],
+    )
+    def test_they_are_its_accounts_alone(self, chart, kind, binding, role):
+        bound = chart.objects("watchNamespace=erp").get(kind, binding)
+        assert bound["roleRef"]["name"] == role
+        assert bound["subjects"] == [
+            {"kind": "ServiceAccount", "name": "erp-merp-scheduler-api", "namespace": "erp-system"}
+        ]
+
+
 class TestPublisher:
     def test_it_may_write_the_one_object(self, chart):
         role = chart.objects().get("Role", "erp-merp-scheduler-catalogue-publish")

@@ -20,7 +20,7 @@ async def list_pools(
 ) -> PoolList:
     """Every pool: who has room, and who waits for it, in the order of turns."""
     namespace = query.namespace or services.settings.merp_namespace
-    pools = services.cluster.pools(caller.token, None if namespace == ALL_NAMESPACES else namespace)
+    pools = services.reading.pools(caller, None if namespace == ALL_NAMESPACES else namespace)
     async with aclosing(pools):
         return PoolList(items=[pool_view(pool) async for pool in pools])
 
@@ -28,6 +28,6 @@ async def list_pools(
 @router.get("/calendars", responses=answers(401, 403))
 async def list_calendars(caller: CallerOf, services: ServicesOf) -> CalendarList:
     """Every calendar. They are in no namespace."""
-    calendars = services.cluster.calendars(caller.token)
+    calendars = services.reading.calendars(caller)
     async with aclosing(calendars):
         return CalendarList(items=[calendar_view(calendar) async for calendar in calendars])

@@ -106,6 +106,8 @@
     - {name: MERP_NAMESPACE, value: {{ .Values.api.defaultNamespace | default .Values.watchNamespace | default "default" | quote }}}
     - {name: MERP_API_SERVER_CA, value: /etc/merp-api-server/ca.crt}
     - {name: MERP_METRICS_PORT, value: "8006"}
+    - {name: MERP_TOKEN_FILE, value: /etc/merp-account/token}
+    - {name: MERP_WATCH_NAMESPACE, value: {{ .Values.watchNamespace | quote }}}
     {{- with .Values.api.limits }}
     - {name: MERP_REQUESTS_PER_SECOND, value: {{ .requestsPerSecond | quote }}}
     - {name: MERP_REQUEST_BURST, value: {{ .requestBurst | quote }}}
@@ -126,13 +128,30 @@
   readinessProbe: {httpGet: {path: /readyz, port: http}, periodSeconds: 5, timeoutSeconds: 5}
   resources: {{- toYaml .Values.api.resources | nindent 4 }}
   securityContext: {{- toYaml .Values.containerSecurityContext | nindent 4 }}
-  # No token of any account: every call carries the token of whoever called the gateway.
+  # Its own token is for reading; every write carries the token of whoever called the gateway.
   volumeMounts:
     {{- include "merp-scheduler.commonMounts" . | nindent 4 }}
     - {name: api-server-ca, mountPath: /etc/merp-api-server, readOnly: true}
+    - {name: api-account, mountPath: /etc/merp-account, readOnly: true}
     {{- with .Values.api.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
+{{- end }}
+
+{{/* The gateway's token: of its pod's account, or where it shares the operator's pod, of the Secret that it has for that. */}}
+{{- define "merp-scheduler.apiTokenVolume" -}}
+- name: api-account
+  {{- if eq .Values.database.type "sqlite" }}
+  secret:
+    secretName: {{ include "merp-scheduler.apiAccount" . }}-token
+    defaultMode: 0440
+    items: [{key: token, path: token}]
+  {{- else }}
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: {path: token, expirationSeconds: 3607}
+  {{- end }}
 {{- end }}
 
 {{- define "merp-scheduler.apiServerCaVolume" -}}

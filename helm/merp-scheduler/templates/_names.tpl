@@ -35,6 +35,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- include "merp-scheduler.fullname" . }}-operator
 {{- end }}
 
+{{- define "merp-scheduler.apiAccount" -}}
+{{- include "merp-scheduler.fullname" . }}-api
+{{- end }}
+
 {{/* How many pods have an operator: 0 is a number that somebody chose, so it is no default's place. */}}
 {{- define "merp-scheduler.operatorReplicas" -}}
 {{- if kindIs "invalid" .Values.operator.replicas }}

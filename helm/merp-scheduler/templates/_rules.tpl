@@ -42,6 +42,13 @@
   verbs: [create, list]
 {{- end }}
 
+{{/* What the gateway keeps in memory. */}}
+{{- define "merp-scheduler.apiRules" -}}
+- apiGroups: [scheduler.merp.io]
+  resources: [scheduledjobs, jobruns, jobpools]
+  verbs: [list, watch]
+{{- end }}
+
 {{/* Calendars are in no namespace, and the same for all. */}}
 {{- define "merp-scheduler.calendarRules" -}}
 - apiGroups: [scheduler.merp.io]

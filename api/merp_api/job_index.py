@@ -1,0 +1,157 @@
+"""The views of all jobs, kept as long as they stay true, and in every order that was asked for."""
+
+import heapq
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from merp_api.filters import JobsQuery
+from merp_api.mirrors import Key
+from merp_api.rankings import Place, cursor_behind, order_of, place, place_after
+from merp_api.schemas import JobView
+from merp_api.translate import Json
+from merp_api.views import job_view, job_view_until, listed_runs
+from merp_crds.names import execution_id
+
+# A namespace (None: all of them) and an order with its direction.
+_Order = tuple[str | None, str]
+# Between the texts that a search looks through: no UTF-8 holds it, so that no search matches across two texts.
+_BORDER: Final = "\ud800"
+
+
+@dataclass(slots=True)
+class _Known:
+    """A job and what is made of it. `until` is when the view may be another one, `executions` is made when needed."""
+
+    job: Json
+    view: JobView
+    until: datetime | None
+    text: str
+    executions: frozenset[str] | None = None
+
+
+class JobIndex:
+    """Views of jobs. What changes is told by `changed`; views are made when they are asked for."""
+
+    def __init__(self, default_zone: str) -> None:
+        self._zone = default_zone
+        self._known: dict[Key, _Known] = {}
+        self._news: dict[Key, Json | None] = {}
+        self._ends: list[tuple[datetime, Key]] = []
+        self._orders: dict[_Order, list[Place]] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def changed(self, before: Json | None, after: Json | None) -> None:
+        """Another version of a job; None before is a new one, None after is one that went away."""
+        item = after if after is not None else before
+        assert item is not None
+        self._news[item["metadata"]["namespace"], item["metadata"]["name"]] = after
+
+    def refresh(self, now: datetime, most: int | None = None) -> bool:
+        """Make the views that are due, at most so many. Returns whether all are made."""
+        while self._ends and self._ends[0][0] <= now:
+            ended, key = heapq.heappop(self._ends)
+            known = self._known.get(key)
+            if known is not None and known.until == ended:
+                self._news.setdefault(key, known.job)
+        for key in list(self._news)[:most]:
+            self._take(key, self._news[key], now)
+            del self._news[key]
+        return not self._news
+
+    def view(self, job: Json, now: datetime) -> JobView:
+        """The view of a job of any version."""
+        self.refresh(now)
+        known = self._known.get((job["metadata"]["namespace"], job["metadata"]["name"]))
+        return known.view if known is not None and known.job is job else job_view(job, self._zone, now)
+
+    def page(self, namespace: str | None, query: JobsQuery, now: datetime) -> tuple[list[JobView], str | None]:
+        """A page of jobs and the cursor of the next one. Raises ValueError for a cursor that is none of its order."""
+        order, after = order_of(query), place_after(query)
+        self.refresh(now)
+        is_wanted = self._filter(query)
+        shown: list[JobView] = []
+        last: Place | None = None
+        for where in self._places(namespace, order, after):
+            known = self._known[where[2], where[3]]
+            if is_wanted(known):
+                if len(shown) == query.limit:
+                    assert last is not None
+                    return shown, cursor_behind(query, last)
+                shown.append(known.view)
+                last = where
+        return shown, None
+
+    def with_execution(self, namespace: str | None, wanted: str, now: datetime) -> Iterator[Json]:
+        """The jobs whose status lists an execution."""
+        self.refresh(now)
+        for (where, _), known in self._known.items():
+            if namespace in (None, where):
+                if known.executions is None:
+                    uid = known.job["metadata"]["uid"]
+                    known.executions = frozenset(execution_id(uid, run) for run in listed_runs(known.job))
+                if wanted in known.executions:
+                    yield known.job
+
+    def _take(self, key: Key, job: Json | None, now: datetime) -> None:
+        before = self._known.get(key)
+        if job is None:
+            if before is not None:
+                del self._known[key]
+                self._move(before.view, None)
+            return
+        view = job_view(job, self._zone, now)
+        known = _Known(job, view, job_view_until(job, self._zone, now), _searched(view))
+        if before is not None and before.job is job:
+            known.executions = before.executions
+        self._known[key] = known
+        if known.until is not None:
+            heapq.heappush(self._ends, (known.until, key))
+        self._move(None if before is None else before.view, view)
+
+    def _move(self, before: JobView | None, after: JobView | None) -> None:
+        """Keep every order that somebody has asked for."""
+        for (namespace, order), places in self._orders.items():
+            old = None if before is None or namespace not in (None, before.namespace) else place(before, order)
+            new = None if after is None or namespace not in (None, after.namespace) else place(after, order)
+            if old == new:
+                continue
+            if old is not None:
+                del places[bisect_left(places, old)]
+            if new is not None:
+                insort(places, new)
+
+    def _places(self, namespace: str | None, order: str, after: Place | None) -> Iterable[Place]:
+        """The places of a namespace's jobs in an order, behind one of them."""
+        places = self._orders.get((namespace, order))
+        if places is None:
+            views = (known.view for known in self._known.values())
+            places = sorted(place(view, order) for view in views if namespace in (None, view.namespace))
+            self._orders[namespace, order] = places
+        if order.startswith("-"):
+            return reversed(places if after is None else places[: bisect_left(places, after)])
+        return places if after is None else places[bisect_right(places, after) :]
+
+    def _filter(self, query: JobsQuery) -> Callable[[_Known], bool]:
+        status, types, priorities = frozenset(query.status), frozenset(query.job_type), frozenset(query.priority)
+        sought, pool = None if query.text is None else query.text.casefold(), query.pool
+
+        def is_wanted(known: _Known) -> bool:
+            view = known.view
+            return (
+                (sought is None or sought in known.text)
+                and (not status or view.status in status)
+                and (not types or view.job_type in types)
+                and (not priorities or view.priority in priorities)
+                and (pool is None or (view.pool or {}).get("name") == pool)
+            )
+
+        return is_wanted
+
+
+def _searched(view: JobView) -> str:
+    return _BORDER.join(text.casefold() for text in (view.id, view.name, view.func, view.description) if text)
