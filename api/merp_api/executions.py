@@ -114,12 +114,8 @@ def latest(view: ExecutionView, job: Json) -> ExecutionView:
 
 def job_names(connection: Connection, executions: tuple[Execution, ...]) -> dict[str, str]:
     """The name for people of each execution's job, by the job's UID."""
-    named: dict[str, str] = {}
-    for execution in executions:
-        if execution.job_id not in named:
-            job = queries.job(connection, execution.job_id, namespaces=None)
-            named[execution.job_id] = execution.job_name if job is None else job.name
-    return named
+    named = queries.job_names(connection, {execution.job_id for execution in executions})
+    return {execution.job_id: execution.job_name for execution in executions} | named
 
 
 def _one(connection: Connection, execution_id: str, namespaces: frozenset[str] | None) -> ExecutionView | None:

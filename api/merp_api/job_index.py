@@ -5,6 +5,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Final
 
 from merp_api.filters import JobsQuery
@@ -19,6 +20,10 @@ from merp_crds.names import execution_id
 _Order = tuple[str | None, str]
 # Between the texts that a search looks through: no UTF-8 holds it, so that no search matches across two texts.
 _BORDER: Final = "\ud800"
+# Between the texts of two jobs, for the same reason.
+_END: Final = "\ud801"
+# Jobs that a search finds at most for their places to be sorted by themselves.
+_FEW: Final = 200
 
 
 @dataclass(slots=True)
@@ -41,6 +46,8 @@ class JobIndex:
         self._news: dict[Key, Json | None] = {}
         self._ends: list[tuple[datetime, Key]] = []
         self._orders: dict[_Order, list[Place]] = {}
+        # Of all jobs: their keys, where the text of each begins, and all texts in one: the quickest to look through.
+        self._texts: tuple[list[Key], list[int], str] | None = None
 
     def __len__(self) -> int:
         return len(self._known)
@@ -76,7 +83,9 @@ class JobIndex:
         is_wanted = self._filter(query)
         shown: list[JobView] = []
         last: Place | None = None
-        for where in self._places(namespace, order, after):
+        few = None if query.text is None else self._few(query.text.casefold())
+        places = self._places(namespace, order, after) if few is None else self._sorted(few, namespace, order, after)
+        for where in places:
             known = self._known[where[2], where[3]]
             if is_wanted(known):
                 if len(shown) == query.limit:
@@ -101,6 +110,7 @@ class JobIndex:
         before = self._known.get(key)
         if job is None:
             if before is not None:
+                self._texts = None
                 del self._known[key]
                 self._move(before.view, None)
             return
@@ -108,6 +118,8 @@ class JobIndex:
         known = _Known(job, view, job_view_until(job, self._zone, now), _searched(view))
         if before is not None and before.job is job:
             known.executions = before.executions
+        if before is None or before.text != known.text:
+            self._texts = None
         self._known[key] = known
         if known.until is not None:
             heapq.heappush(self._ends, (known.until, key))
@@ -124,6 +136,31 @@ class JobIndex:
                 del places[bisect_left(places, old)]
             if new is not None:
                 insort(places, new)
+
+    def _few(self, sought: str) -> list[Key] | None:
+        """The jobs that a text is in, None for many: then a page is full before all are looked at."""
+        if self._texts is None:
+            keys = list(self._known)
+            lengths = [len(known.text) + 1 for known in self._known.values()]
+            joined = _END.join(known.text for known in self._known.values())
+            self._texts = keys, list(accumulate(lengths, initial=0)), joined
+        keys, starts, joined = self._texts
+        found: list[Key] = []
+        at = joined.find(sought)
+        while at >= 0:
+            number = bisect_right(starts, at) - 1
+            found.append(keys[number])
+            if len(found) > _FEW:
+                return None
+            at = joined.find(sought, starts[number + 1])
+        return found
+
+    def _sorted(self, keys: list[Key], namespace: str | None, order: str, after: Place | None) -> list[Place]:
+        """The places of some jobs in an order, behind one of them."""
+        down = order.startswith("-")
+        views = [self._known[key].view for key in keys if namespace in (None, key[0])]
+        places = sorted((place(view, order) for view in views), reverse=down)
+        return [where for where in places if after is None or (where < after if down else where > after)]
 
     def _places(self, namespace: str | None, order: str, after: Place | None) -> Iterable[Place]:
         """The places of a namespace's jobs in an order, behind one of them."""

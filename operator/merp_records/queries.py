@@ -245,6 +245,15 @@ def job(connection: Connection, job_id: str, *, namespaces: Collection[str] | No
     return None if row is None else RecordedJob(**row._mapping)
 
 
+def job_names(connection: Connection, job_ids: Collection[str]) -> dict[str, str]:
+    """The names for people of jobs, deleted ones too, by the UIDs of their ScheduledJobs."""
+    named: dict[str, str] = {}
+    for chunk in _chunks(sorted(set(job_ids))):
+        query = select(_JOBS.c.id, _JOBS.c.name).where(*_one_of(_JOBS.c.id, chunk))
+        named |= {row.id: row.name for row in connection.execute(query)}
+    return named
+
+
 def jobs_named(connection: Connection, namespace: str, name: str) -> list[RecordedJob]:
     """Every job that had a name, newest first: the present one, and those deleted before it was made."""
     query = (

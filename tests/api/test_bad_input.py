@@ -10,7 +10,6 @@ import httpx2
 import pytest
 
 from merp_api.app import create_app
-from merp_api.cluster import Cluster
 from merp_api.description import render
 from merp_api.settings import Settings
 from merp_kube.client import Client, server_only
@@ -125,7 +124,7 @@ async def test_c59_the_databases_password_is_told_nowhere(
             db_password=PASSWORD,
         )
         engine = settings.create_engine(pool_size=1, max_overflow=0, read_only=True)
-        app = create_app(settings, Cluster(Client(server_only(host=cluster.url, ca_file=None))), engine)
+        app = create_app(settings, Client(server_only(host=cluster.url, ca_file=None)), engine)
         headers = {"Authorization": "Bearer token-of-admin"}
         transport = httpx2.ASGITransport(app=app)
         async with (

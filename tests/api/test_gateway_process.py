@@ -195,13 +195,12 @@ async def test_asked_to_end_it_closes_streams_of_events_at_once(process: tuple[s
     ):
         lines = response.aiter_lines()
         assert await anext(lines) == ": open"
-        began = time.monotonic()
         started.send_signal(signal.SIGTERM)
         assert not [line async for line in lines if line.startswith("data")]
-    _, errors = await asyncio.to_thread(started.communicate, timeout=20)
+    output, errors = await asyncio.to_thread(started.communicate, timeout=60)
     assert (started.returncode, errors) == (0, "")
-    # Not after the ten seconds that requests under way have.
-    assert time.monotonic() - began < 8
+    # It says so where requests under way took longer than the ten seconds that they have.
+    assert "graceful shutdown exceeded" not in output
 
 
 @pytest.mark.parametrize(

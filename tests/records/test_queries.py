@@ -135,6 +135,14 @@ def test_one_execution_is_seen_in_its_namespace_only(filled, make_run, namespace
     assert (queries.job(filled, make_run().job_id, namespaces=namespaces) is not None) == found
 
 
+def test_the_names_of_jobs_for_people(filled, make_run) -> None:
+    known = make_run().job_id
+    job = queries.job(filled, known, namespaces=None)
+    assert job is not None
+    assert queries.job_names(filled, [known, known, "unknown", "space at the end "]) == {known: job.name}
+    assert queries.job_names(filled, []) == {}
+
+
 def test_no_such_execution(filled) -> None:
     assert queries.execution(filled, "数", namespaces=None) is None
 
