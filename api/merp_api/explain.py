@@ -223,6 +223,9 @@ def _pool(facts: Facts) -> _Answer:
                 False,
                 f"{entry['run']} waits for {name}, place {place} of {total}; {used} of {slots} slots are taken",
             )
+    last = _last(facts)
+    if last is not None and last["reason"] == Reason.POOL_TIMEOUT:
+        return False, _told(last)
     return True, f"no run waits for room in {name}"
 
 

@@ -13,6 +13,7 @@ from merp_crds.scheduledjob import (
     DependencyCondition,
     MissedPolicy,
     OnHoliday,
+    OnPoolTimeout,
     OnTimeout,
     Period,
     Require,
@@ -68,6 +69,13 @@ class PoolBody(Body):
 
     name: Annotated[ObjectName, Field(description="Name of a JobPool of the same namespace.")]
     slots: Annotated[int, Field(ge=1, le=MAX_SLOTS, description="How many of its slots a run takes.")] = 1
+    timeout_seconds: Annotated[
+        int | None,
+        Field(ge=1, le=MAX_INT32, description="Seconds that a run waits for room. Default: no limit."),
+    ] = None
+    on_timeout: Annotated[OnPoolTimeout, Field(strict=False, description="What becomes of the run after that.")] = (
+        OnPoolTimeout.SKIP
+    )
 
 
 class MissedBody(Body):

@@ -49,6 +49,8 @@ ANNOTATION_GENERATION: Final = f"{GROUP}/generation"
 ANNOTATION_PRIORITY: Final = f"{GROUP}/priority"
 ANNOTATION_ENDED: Final = f"{GROUP}/ended"
 ANNOTATION_OPENED_BY: Final = f"{GROUP}/opened-by"
+# On a run that waits for room of its pool, where that began later than the run.
+ANNOTATION_ROOM_SINCE: Final = f"{GROUP}/waits-for-room-since"
 # On a run that was asked for under another overlap policy than the job's.
 ANNOTATION_CONCURRENCY: Final = f"{GROUP}/concurrency-policy"
 

@@ -72,6 +72,7 @@ class Reason(StrEnum):
     CALENDAR = "Calendar"
     NAME_TAKEN = "NameTaken"
     GATE_TIMEOUT = "DependencyTimeout"
+    POOL_TIMEOUT = "PoolTimeout"
     # missed
     OUTAGE = "Outage"
     TOO_LATE = "TooLate"

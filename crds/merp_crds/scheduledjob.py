@@ -115,6 +115,13 @@ class OnTimeout(StrEnum):
     RUN = "Run"
 
 
+class OnPoolTimeout(StrEnum):
+    """What becomes of a run that had no room in time."""
+
+    SKIP = "Skip"
+    FAIL = "Fail"
+
+
 class CalendarReference(Model):
     """Which working days count."""
 
@@ -332,6 +339,20 @@ class PoolReference(Model):
     name: Annotated[ObjectName, Field(description="Name of a JobPool of the same namespace, for example nightly.")]
     slots: Annotated[
         int, Field(default=1, ge=1, le=MAX_SLOTS, description="How many of its slots a run takes. Default: 1.")
+    ]
+    timeout_seconds: Annotated[
+        int | None,
+        Field(
+            default=None,
+            ge=1,
+            le=MAX_INT32,
+            description="Seconds that a run waits for room, counted from when it waits for nothing else. Default: no "
+            "limit. Example: 3600.",
+        ),
+    ]
+    on_timeout: Annotated[
+        OnPoolTimeout,
+        Field(default=OnPoolTimeout.SKIP, description="After that: Skip (the default), or Fail."),
     ]
 
 

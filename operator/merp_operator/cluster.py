@@ -161,10 +161,15 @@ class Cluster:
         body = {"metadata": told, "spec": {"suspend": False}}
         await self._client.call("PATCH", path, query=query, body=body, content_type=MERGE_PATCH)
 
-    async def write_opened_by(self, job: Json, opened_by: str) -> None:
-        """Write on a run what opened its gate, while it waits for room. Raises ApiError 409 if the Job has changed."""
+    async def write_wait(self, job: Json, opened_by: str | None, since: datetime | None) -> None:
+        """Write on a run that waits for room what opened its gate, and since when it waits.
+
+        Raises ApiError 409 if the Job has changed.
+        """
         metadata = job["metadata"]
-        annotations = {names.ANNOTATION_OPENED_BY: opened_by}
+        annotations = {} if opened_by is None else {names.ANNOTATION_OPENED_BY: opened_by}
+        if since is not None:
+            annotations[names.ANNOTATION_ROOM_SINCE] = rfc3339(since)
         body = {"metadata": {"resourceVersion": metadata["resourceVersion"], "annotations": annotations}}
         path = paths.JOB.at(metadata["namespace"], metadata["name"])
         query = {"fieldManager": names.FIELD_MANAGER_OPERATOR}

@@ -36,9 +36,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A run may go on. Where `opened_by` is empty nothing is written of it, and `sentence` may say why."""
+    """A run may go on, since `since`. Where `opened_by` is empty nothing is written of it; `sentence` may say why."""
 
     run: str
+    since: datetime
     opened_by: OpenedBy = ()
     sentence: str = ""
 
@@ -127,14 +128,14 @@ class _Gate:
 
     def answer(self, run: Waiting) -> Answer:
         if not self._dependencies or run.trigger in _UNGATED:
-            return Open(run.name)
+            return Open(run.name, run.since)
         if self._is_opened(run):
             # What opened it may be forgotten by now, or be followed by a failure.
-            return Open(run.name)
+            return Open(run.name, run.since)
         before = {entry.upstream: entry.run for entry in self._opened if run.reruns and entry.opened == run.reruns}
         if before:
             # What the earlier run waited for was met, and it is still the same run.
-            return Open(run.name, tuple(before.items()))
+            return Open(run.name, run.since, tuple(before.items()))
         deadline = run.since + timedelta(seconds=self._policy.timeout_seconds)
         # A look that comes late decides as one in time would have: what ended after the deadline came too late.
         until = deadline if self._now >= deadline else None
@@ -142,11 +143,12 @@ class _Gate:
         if found:
             for name, opener in found:
                 self._used.add(name, opener.due_time)
-            return Open(run.name, tuple((name, opener.name) for name, opener in found))
+            met = max([run.since, *(opener.ended for _, opener in found if opener.ended is not None)])
+            return Open(run.name, met, tuple((name, opener.name) for name, opener in found))
         told = self._told(run, until)
         if until is None:
             return Hold(run.name, f"waiting for {told}", deadline)
-        return self._expired(run, f"waited {_span(self._policy.timeout_seconds)} for {told}")
+        return self._expired(run, deadline, f"waited {waits.span(self._policy.timeout_seconds)} for {told}")
 
     def _is_opened(self, run: Waiting) -> bool:
         """Whether what has opened it is all that it waits for by the rules of now."""
@@ -189,20 +191,11 @@ class _Gate:
         ]
         return waits.sentence(parts, self._policy.require)
 
-    def _expired(self, run: Waiting, sentence: str) -> Answer:
+    def _expired(self, run: Waiting, deadline: datetime, sentence: str) -> Answer:
         match self._policy.on_timeout:
             case OnTimeout.RUN:
-                return Open(run.name, sentence=sentence)
+                return Open(run.name, deadline, sentence=sentence)
             case OnTimeout.FAIL:
                 return Expire(run.name, Verdict.FAILED, Reason.GATE_TIMEOUT, sentence)
             case OnTimeout.SKIP:
                 return Expire(run.name, Verdict.SKIPPED, Reason.GATE_TIMEOUT, sentence)
-
-
-def _span(seconds: int) -> str:
-    """A number of seconds as durations are written: `1d`, `1h30m`, `45s`."""
-    text = ""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        text += f"{count}{unit}" if count else ""
-    return text

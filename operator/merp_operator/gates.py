@@ -15,7 +15,7 @@ from merp_crds.scheduledjob import (
     ScheduledJobStatus,
 )
 from merp_kube.client import ApiError, Unreachable
-from merp_operator import desired, gate, newlymet, opened, overlap, pause, requests, upstreams
+from merp_operator import desired, gate, newlymet, opened, overlap, pause, pool, requests, upstreams
 from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
 from merp_operator.endings import written
@@ -25,7 +25,8 @@ from merp_operator.gated import is_gated
 from merp_operator.newlymet import DependencyRun
 from merp_operator.observe import Observed, Run
 from merp_operator.picture import Pictures
-from merp_operator.pools import Pools, Room
+from merp_operator.pool import Ready, Room
+from merp_operator.pools import Pools
 from merp_operator.upstreams import Upstream
 from merp_operator.watch import Key
 
@@ -105,7 +106,8 @@ class Gates:
         for end in turns.ends:
             await self._end(jobs[end.run], end.verdict, end.reason, end.sentence, now)
         waiting = {turn.run: turn.sentence for turn in turns.turns}
-        again, ready = [], []
+        again: list[datetime | None] = []
+        open_now: list[Open] = []
         mine = _at_gate(observed, jobs, turns)
         answers = gate.answers(mine, spec.depends_on, spec.dependency_policy, zone, seen, listed, now)
         for answer in answers:
@@ -119,22 +121,43 @@ class Gates:
                     await self._end(jobs[end.run], end.verdict, end.reason, end.sentence, now)
                 waiting[answer.run] = f"waiting for {', '.join(turns.replacing)} to end, which it replaces"
             else:
-                ready.append(answer)
-        room = self._room(observed, spec, [jobs[answer.run] for answer in ready], _unfinished(seen))
-        for answer in ready:
-            if answer.run in room.waiting:
-                waiting[answer.run] = room.waiting[answer.run]
-                await self._keep_open(jobs[answer.run], answer, room)
-            else:
-                await self._release(observed, jobs[answer.run], answer)
-        return _Waits(waiting, min(again, default=None), room, _openers(answers))
+                open_now.append(answer)
+        clear = {entry.run: entry.clear for entry in turns.goes_on}
+        ready = {
+            answer.run: Ready(run, pool.since(run.job, max(answer.since, clear[answer.run]), now))
+            for answer in open_now
+            for run in [jobs[answer.run]]
+        }
+        room = self._room(observed, spec, ready.values(), _unfinished(seen))
+        for answer in open_now:
+            waiting |= await self._go_on(observed, ready[answer.run], answer, room, now)
+        moments = [moment for moment in (*again, room.look_again) if moment is not None]
+        return _Waits(waiting, min(moments, default=None), room, _openers(answers))
 
-    def _room(self, observed: Observed, spec: ScheduledJobSpec, runs: list[Run], awaited: frozenset[str]) -> Room:
+    def _room(
+        self, observed: Observed, spec: ScheduledJobSpec, ready: Iterable[Ready], awaited: frozenset[str]
+    ) -> Room:
         """What waits for nothing but room: with whom it is to wait on."""
         if spec.pool is not None:
-            return self._pools.ask(observed, spec, runs, awaited)
+            return self._pools.ask(observed, spec, ready, awaited)
         self._pools.leave((observed.namespace, observed.name))
         return Room()
+
+    async def _go_on(self, observed: Observed, ready: Ready, answer: Open, room: Room, now: datetime) -> dict[str, str]:
+        """Let a run go that has room, and end one that has waited too long. Returns what it waits for, by its name."""
+        name, end = answer.run, room.expired.get(answer.run)
+        if name in room.waiting:
+            if name not in room.undecided:
+                await self._keep_open(ready, answer)
+            return {name: room.waiting[name]}
+        if end is None:
+            await self._release(observed, ready.run, answer)
+        elif await self._keep_open(ready, answer):
+            # Its next look ends it, with what had opened its gate written on it as on any other.
+            return {name: end.sentence}
+        else:
+            await self._end(ready.run, end.verdict, end.reason, end.sentence, now)
+        return {}
 
     async def _release(self, observed: Observed, run: Run, answer: Open) -> None:
         await self._cluster.release(run.job, opened.annotation(answer.opened_by) if answer.opened_by else None)
@@ -142,10 +165,17 @@ class Gates:
         by = ", ".join(name for _, name in answer.opened_by)
         _log.info("released run %s%s", run.name, f" by {by}" if by else "")
 
-    async def _keep_open(self, run: Run, answer: Open, room: Room) -> None:
-        """What waits for room has its dependencies met for good: by then others may have forgotten what met them."""
-        if answer.opened_by and run.name not in room.undecided:
-            await self._cluster.write_opened_by(run.job, opened.annotation(answer.opened_by))
+    async def _keep_open(self, ready: Ready, answer: Open) -> bool:
+        """What waits for room has its dependencies met for good: by then others may have forgotten what met them.
+
+        Returns whether there was anything to write.
+        """
+        opened_by = opened.annotation(answer.opened_by) if answer.opened_by else None
+        since = pool.unwritten(ready)
+        if opened_by is None and since is None:
+            return False
+        await self._cluster.write_wait(ready.run.job, opened_by, since)
+        return True
 
     async def _end(self, run: Run, verdict: Verdict, reason: Reason, sentence: str, now: datetime) -> None:
         await self._cluster.end_run(run.job, written(verdict, reason, sentence, now))

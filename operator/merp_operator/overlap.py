@@ -40,10 +40,14 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class GoOn:
-    """A waiting run may go on to the gate; `since` is when its turn came."""
+    """A waiting run may go on to the gate.
+
+    `since` is when its turn came, and `clear` is when the last of those ended that have to end before it starts.
+    """
 
     run: str
     since: datetime
+    clear: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ def decide(units: Iterable[Unit], policy: ConcurrencyPolicy, max_queued: int) ->
     """
     found = sorted(units, key=lambda unit: (unit.began, unit.due_time, unit.name))
     waiting = [unit for unit in found if unit.ended is None and not unit.released and not unit.ending]
-    beside = tuple(GoOn(unit.name, unit.began) for unit in waiting if unit.allowed or policy is ConcurrencyPolicy.ALLOW)
+    beside = tuple(_at_once(unit) for unit in waiting if unit.allowed or policy is ConcurrencyPolicy.ALLOW)
     names_beside = {entry.run for entry in beside}
     rest = [unit for unit in waiting if unit.name not in names_beside]
     match policy:
@@ -138,6 +142,10 @@ def decide(units: Iterable[Unit], policy: ConcurrencyPolicy, max_queued: int) ->
             return _replace(found, rest, beside)
         case ConcurrencyPolicy.ALLOW:
             return Decision(beside)
+
+
+def _at_once(unit: Unit) -> GoOn:
+    return GoOn(unit.name, unit.began, unit.began)
 
 
 def _forbid(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...]) -> Decision:
@@ -154,7 +162,7 @@ def _forbid(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...]) -> De
             ends.append(End(unit.name, Verdict.SKIPPED, Reason.OVERLAP, sentence))
             continue
         if unit in rest:
-            goes_on.append(GoOn(unit.name, unit.began))
+            goes_on.append(_at_once(unit))
         before.append(unit)
     return Decision(tuple(goes_on), ends=tuple(ends))
 
@@ -168,7 +176,8 @@ def _queue(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...], max_qu
     if queue and not busy:
         first = queue.pop(0)
         before = [unit.ended for unit in found if unit.ended is not None and not unit.passed]
-        goes_on.append(GoOn(first.name, max([first.began, *before])))
+        since = max([first.began, *before])
+        goes_on.append(GoOn(first.name, since, since))
     kept, full = queue[:max_queued], queue[max_queued:]
     turns = [
         Turn(unit.name, f"waiting its turn: place {place} of {len(kept)}") for place, unit in enumerate(kept, start=1)
@@ -194,8 +203,9 @@ def _replace(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...]) -> D
         return Decision(beside, ends=ends)
     earlier = found[: found.index(last)]
     running = [unit for unit in earlier if unit.ended is None and (unit.released or unit.ending)]
+    clear = max([last.began, *(unit.ended for unit in earlier if unit.ended is not None and not unit.passed)])
     return Decision(
-        (*beside, GoOn(last.name, last.began)),
+        (*beside, GoOn(last.name, last.began, clear)),
         ends=ends,
         replaces=tuple(end(unit) for unit in running if not unit.ending),
         replacing=tuple(unit.name for unit in running),

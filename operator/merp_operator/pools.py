@@ -6,7 +6,7 @@ operator that is killed in between finds in the pool's status whom it has promis
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -14,7 +14,6 @@ from typing import Final
 
 from merp_crds import names
 from merp_crds.jobpool import LISTED_WAITING, Admitted, JobPoolStatus
-from merp_crds.reasons import ConditionReason
 from merp_crds.scheduledjob import ScheduledJobSpec
 from merp_kube import paths
 from merp_kube.client import ApiError, Unreachable
@@ -22,7 +21,7 @@ from merp_operator import metrics, observe, pool
 from merp_operator.cluster import Cluster
 from merp_operator.expectations import Expectations
 from merp_operator.observe import Json, Observed, Run, is_finished
-from merp_operator.pool import Candidate, Decision
+from merp_operator.pool import Candidate, Decision, Expired, Ready, Room
 from merp_operator.watch import Key, Watch
 from merp_operator.workqueue import WorkQueue
 
@@ -61,24 +60,14 @@ class Turns:
     """What is known of one pool beside its status."""
 
     places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    # Who has waited too long, by the UIDs of their Jobs.
+    expired: dict[str, Expired] = field(default_factory=dict)
     # Whose jobs were told that they have room: UIDs of their Jobs.
     told: frozenset[str] = frozenset()
     written_at: float = float("-inf")
     # Since when a job of it waits to be looked at, and whether that was told.
     unseen_since: float | None = None
     unseen_told: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What a job's look is told of its pool: what each run waits for that has no room, and why none ever will.
-
-    `undecided` are those of them that the pool has not looked at yet: they may have room in a moment.
-    """
-
-    waiting: Mapping[str, str] = field(default_factory=dict)
-    trouble: tuple[ConditionReason, str] | None = None
-    undecided: frozenset[str] = frozenset()
 
 
 class Pools:
@@ -111,37 +100,25 @@ class Pools:
         # Let go by this process, by job, until a look has seen it.
         self._released: dict[Key, frozenset[str]] = {}
 
-    def ask(self, observed: Observed, spec: ScheduledJobSpec, runs: Iterable[Run], awaited: Iterable[str] = ()) -> Room:
+    def ask(
+        self, observed: Observed, spec: ScheduledJobSpec, ready: Iterable[Ready], awaited: Iterable[str] = ()
+    ) -> Room:
         """Ask for room for the runs of a job that could go on. Those that do not wait have it.
 
         `awaited` are the unfinished runs of the jobs that it waits for, by name, as it saw them.
         """
         assert spec.pool is not None, "only jobs of a pool ask for room"
-        wanted, name = list(runs), spec.pool.name
-        candidates = tuple(
-            Candidate(run.name, run.uid, observed.name, pool.priority(run.job, spec), run.due_time, spec.pool.slots)
-            for run in wanted
-        )
+        name = spec.pool.name
+        candidates = tuple(pool.candidate(observed.name, entry, spec, spec.pool) for entry in ready)
         self._note(observed, name, candidates, awaited)
         body = self._watch.job_pools.get(observed.namespace, name)
         found = None if body is None else pool.read_spec(body)
         slots = None if found is None else found.slots
-        trouble = pool.trouble(name, slots, spec.pool.slots)
-        if body is None or slots is None:
-            told = f"waiting for pool {name}, which does not exist"
-            return Room(waiting={run.name: told for run in wanted}, trouble=trouble)
-        admitted = {entry.uid for entry in pool.read_status(body).admitted}
-        known = self._turns.get((observed.namespace, name))
-        places = {} if known is None else known.places
-        waiting = {
-            run.name: pool.sentence(name, slots, spec.pool.slots, places.get(run.uid))
-            for run in wanted
-            if run.uid not in admitted
-        }
-        if trouble is not None:
-            return Room(waiting, trouble)
-        undecided = frozenset(run.name for run in wanted if run.name in waiting and run.uid not in places)
-        return Room(waiting, undecided=undecided)
+        admitted = () if body is None or slots is None else pool.read_status(body).admitted
+        has_room = {entry.uid for entry in admitted}
+        without = [entry for entry in candidates if entry.uid not in has_room]
+        turns = self._turns.get((observed.namespace, name)) or Turns()
+        return pool.room(spec.pool, slots, without, turns.places, turns.expired, self._now())
 
     def nothing(self, observed: Observed, spec: ScheduledJobSpec, awaited: Iterable[str] = ()) -> None:
         """A job of a pool whose definition is not good: what waits goes on waiting, and takes no turn."""
@@ -207,8 +184,11 @@ class Pools:
         if wait is not None:
             return wait
         before = pool.read_status(body)
-        decision = pool.decide(spec.slots, before.admitted, self._taking(key, before), self._candidates(key))
-        return await self._report(key, body, before, decision, turns)
+        now = self._now()
+        decision = pool.decide(spec.slots, before.admitted, self._taking(key, before), self._candidates(key), now)
+        wait = await self._report(key, body, before, decision, turns)
+        delays = [(entry.until - now).total_seconds() for entry in decision.waiting if entry.until is not None]
+        return min([*delays, *([] if wait is None else [wait])], default=None)
 
     def _note(self, observed: Observed, name: str, candidates: tuple[Candidate, ...], awaited: Iterable[str]) -> None:
         key = (observed.namespace, observed.name)
@@ -325,7 +305,8 @@ class Pools:
         wanted = pool.status(body, decision, self._now())
         wait = None
         if wanted != (body.get("status") or {}):
-            urgent = list(decision.admitted) != before.admitted
+            late = {entry.candidate.uid for entry in decision.expired}
+            urgent = list(decision.admitted) != before.admitted or not late <= turns.expired.keys()
             wait = turns.written_at + (_TURN_SECONDS if urgent else _STATUS_SECONDS) - self._clock()
             if wait <= 0:
                 item = await self._cluster.write_status(paths.JOB_POOL, body, wanted)
@@ -340,13 +321,18 @@ class Pools:
         return wait
 
     def _tell(self, key: Key, decision: Decision, turns: Turns) -> None:
-        """Who has room now is looked at at once; those at the head of the queue learn their place."""
+        """Who has room now, or waits no more, is looked at at once; the head of the queue learns its places."""
         namespace, _ = key
         for entry in decision.admitted:
             # Not by what the status said before: it may have been written though the answer was lost.
             if entry.uid not in turns.told:
                 self._look((namespace, entry.scheduled_job))
         turns.told = frozenset(entry.uid for entry in decision.admitted)
+        late = {entry.candidate.uid: entry for entry in decision.expired}
+        for uid, expired in late.items():
+            if turns.expired.get(uid) != expired:
+                self._look((namespace, expired.candidate.scheduled_job))
+        turns.expired = late
         total = len(decision.waiting)
         places = {entry.uid: (place, total) for place, entry in enumerate(decision.waiting, start=1)}
         for waits in decision.waiting[:LISTED_WAITING]:

@@ -30,6 +30,15 @@ def sentence(parts: Iterable[str], require: Require) -> str:
     return f"{joined} and {more} more" if more > 0 else joined
 
 
+def span(seconds: int) -> str:
+    """A number of seconds as durations are written: `1d`, `1h30m`, `45s`."""
+    text = ""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        text += f"{count}{unit}" if count else ""
+    return text
+
+
 def part(
     dependency: Dependency,
     upstream: Upstream,

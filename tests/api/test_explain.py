@@ -150,6 +150,13 @@ def _pool(slots: int = 3, **status: Any) -> dict[str, Any]:
             {"pool": "j-1 waits for nightly, place 2 of 2; 3 of 3 slots are taken"},
             id="pool-that-is-full",
         ),
+        pytest.param(
+            _facts({"pool": {"name": "nightly"}}, {"recent": [
+                ENDED | {"verdict": "skipped", "reason": "PoolTimeout", "message": "waited 1h for 1 slot"}]},
+                pool=_pool(used=3)),
+            {"pool": "waited 1h for 1 slot"},
+            id="pool-that-was-full-for-too-long",
+        ),
         pytest.param(_facts({"pool": {"name": "nightly"}}, pool=_pool(used=3)), {}, id="full-and-nobody-waits"),
         pytest.param(
             _facts({"concurrencyPolicy": "Queue"}, {"active": [

@@ -102,7 +102,7 @@ async def test_every_additional_field_reaches_the_resource(gateway: Any, cluster
         "timeout_seconds": 60,
         "retry_limit": 2,
         "image": "registry.example/other:2",
-        "pool": {"name": "nightly", "slots": 2},
+        "pool": {"name": "nightly", "slots": 2, "timeout_seconds": 3600, "on_timeout": "Fail"},
         "dependency_policy": {"require": "Any", "on_timeout": "Run"},
         "max_queued": 5,
         "no_retry_exit_codes": [2, 7],
@@ -132,7 +132,7 @@ async def test_every_additional_field_reaches_the_resource(gateway: Any, cluster
         "timeoutSeconds": 60,
         "retry": {"limit": 2, "noRetryExitCodes": [2, 7]},
         "template": {"image": "registry.example/other:2"},
-        "pool": {"name": "nightly", "slots": 2},
+        "pool": {"name": "nightly", "slots": 2, "timeoutSeconds": 3600, "onTimeout": "Fail"},
         "dependencyPolicy": {"require": "Any", "onTimeout": "Run"},
         "maxQueued": 5,
         "pendingTimeoutSeconds": 300,
@@ -145,6 +145,11 @@ async def test_every_additional_field_reaches_the_resource(gateway: Any, cluster
     put = await gateway.put("/api/v1/jobs/full", json=body)
     assert (put.status_code, put.json()) == (200, body)
     assert cluster.job("full")["spec"] == spec
+    sent = {"pool": {"timeout_seconds": None, "on_timeout": None}}
+    patch = await gateway.request("PATCH", "/api/v1/jobs/full", json=sent)
+    pool = {"name": "nightly", "slots": 2, "timeout_seconds": None, "on_timeout": "Skip"}
+    assert (patch.status_code, patch.json()["pool"]) == (200, pool), patch.text
+    assert cluster.job("full")["spec"]["pool"] == {"name": "nightly", "slots": 2}
 
 
 async def test_times_have_the_zone_of_their_job(gateway: Any) -> None:

@@ -112,10 +112,17 @@ def _wrong(response: Any) -> dict[str, str]:
             id="inside-an-upstream",
         ),
         pytest.param(
-            GOOD | {"pool": {"slots": 0}, "missed": {"policy": "all", "max_age": "1 day"}, "max_queued": 0},
+            GOOD
+            | {
+                "pool": {"slots": 0, "timeout_seconds": 0, "on_timeout": "Run"},
+                "missed": {"policy": "all", "max_age": "1 day"},
+                "max_queued": 0,
+            },
             {
                 "#/pool/name": "required",
                 "#/pool/slots": "out_of_range",
+                "#/pool/timeout_seconds": "out_of_range",
+                "#/pool/on_timeout": "invalid",
                 "#/missed/policy": "invalid",
                 "#/missed/max_age": "invalid",
                 "#/max_queued": "out_of_range",

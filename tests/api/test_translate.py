@@ -53,7 +53,15 @@ ADDITIONS = st.fixed_dictionaries(
         "retry_limit": st.integers(0, 100),
         "image": st.just("registry.example/x:1"),
         "time_zone": ZONES,
-        "pool": st.none() | st.fixed_dictionaries({"name": NAMES, "slots": st.integers(1, 3)}),
+        "pool": st.none()
+        | st.fixed_dictionaries(
+            {
+                "name": NAMES,
+                "slots": st.integers(1, 3),
+                "timeout_seconds": st.sampled_from([None, 60]),
+                "on_timeout": st.sampled_from(["Skip", "Fail"]),
+            }
+        ),
         "dependency_policy": st.fixed_dictionaries(
             {
                 "require": st.sampled_from(["All", "Any"]),
@@ -91,7 +99,13 @@ FOREIGN = st.fixed_dictionaries(
     {},
     optional={
         "missed": st.sampled_from([{}, {"policy": "All", "maxAge": "1h"}, {"policy": "Latest", "maxCount": 7}]),
-        "pool": st.sampled_from([{"name": "nightly"}, {"name": "nightly", "slots": 1}, {"name": "a", "slots": 2}]),
+        "pool": st.sampled_from(
+            [
+                {"name": "nightly"},
+                {"name": "nightly", "slots": 1},
+                {"name": "a", "timeoutSeconds": 9, "onTimeout": "Skip"},
+            ]
+        ),
         "history": st.just({"failed": 9}),
         "connections": st.just(["erp"]),
         "suspend": st.booleans(),
@@ -227,8 +241,8 @@ def _timing(fields: dict[str, Any]) -> set[str]:
             id="a-default-inside-a-part-stays-as-it-is-written",
         ),
         pytest.param(
-            {"pool": {"name": "a", "slots": 2}},
-            {"pool": {"name": "b", "slots": 1}},
+            {"pool": {"name": "a", "slots": 2, "timeoutSeconds": 60}},
+            {"pool": {"name": "b", "slots": 1, "timeout_seconds": None, "on_timeout": "Skip"}},
             {"pool": {"name": "b"}},
             id="a-default-inside-a-part-is-not-written",
         ),

@@ -65,4 +65,6 @@ def kind(write: Write) -> str:
     body = json.loads(write.body)
     if names.ANNOTATION_ENDED in (body["metadata"].get("annotations") or {}):
         return f"{what}: end"
-    return f"{what}: {'release' if 'spec' in body else 'hand over'}"
+    if "spec" in body:
+        return f"{what}: release"
+    return f"{what}: {'hand over' if 'ownerReferences' in body['metadata'] else 'keep open'}"

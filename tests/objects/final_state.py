@@ -18,13 +18,14 @@ Json = dict[str, Any]
 
 
 def final_state(kube: Kube, database: Path) -> Json:
-    """Jobs, ScheduledJobs, JobRuns and records."""
+    """Jobs, ScheduledJobs, JobRuns, pools and records."""
     jobs = kube.list("jobs")
     found = {
         "jobs": [_job(job) for job in jobs],
         "scheduledjobs": [_scheduled_job(item) for item in kube.list("scheduledjobs")],
         "jobruns": [_job_run(item) for item in kube.list("jobruns")],
         "cronjobs": [_cron_job(item) for item in kube.list("cronjobs")],
+        "jobpools": [_job_pool(item) for item in kube.list("jobpools")],
         "records": [f"{run} {row}" for run, *row in records(database)],
     }
     text = json.dumps(found)
@@ -128,6 +129,13 @@ def _job_run(item: Json) -> Json:
 def _cron_job(item: Json) -> Json:
     active = [entry["name"] for entry in (item.get("status") or {}).get("active") or []]
     return {"name": item["metadata"]["name"], "suspended": item["spec"]["suspend"], "active": active}
+
+
+def _job_pool(item: Json) -> Json:
+    status = item.get("status") or {}
+    admitted = [f"{entry['run']} {entry['slots']}" for entry in status.get("admitted", [])]
+    told = {"used": status.get("used"), "waiting": status.get("waitingCount"), "admitted": admitted}
+    return told | {"name": item["metadata"]["name"], "conditions": _conditions(item)}
 
 
 def _conditions(item: Json) -> list[str]:

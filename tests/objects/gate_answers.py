@@ -40,7 +40,7 @@ def told(
     words = []
     for answer in found:
         match answer:
-            case Open(run, opened_by, sentence):
+            case Open(run, _, opened_by, sentence):
                 words.append(f"{run} open by {', '.join(name for _, name in opened_by) or sentence or 'nothing'}")
             case Hold(run, sentence, until):
                 words.append(f"{run} {sentence} until {until:%H:%M}")

@@ -29,7 +29,7 @@ _SECONDS = 240.0
 
 @dataclass(frozen=True)
 class Scenario:
-    """`jobs` are the ScheduledJobs for an image; `play` is what happens then; `endings` are all its records."""
+    """`jobs` are the ScheduledJobs, and pools, for an image; `play` is what happens then; `endings` are all its records."""
 
     name: str
     jobs: Callable[[str], list[Json]]
@@ -60,6 +60,11 @@ def _job(image: str, name: str, **spec: Any) -> Json:
     return body
 
 
+def _pool(name: str) -> Json:
+    """A pool of one slot."""
+    return {"apiVersion": names.API_VERSION, "kind": "JobPool", "metadata": {"name": name}, "spec": {"slots": 1}}
+
+
 def _ask(kube: Kube, scheduled_job: str, name: str, day: int = 1, **spec: Any) -> None:
     """A JobRun for a day of long ago: no clock wants that, and its name is the same in every story's course."""
     asked = {"scheduledJob": scheduled_job, "dueTime": f"2026-01-{day:02}T00:00:00Z"} | spec
@@ -85,6 +90,14 @@ def _release(kube: Kube) -> None:
     _ask(kube, "gated", "it")
     _until_state(kube, "gated", "waiting")
     _ask(kube, "source", "it")
+
+
+def _wait_for_room(kube: Kube) -> None:
+    _ask(kube, "keeps", "it")
+    _until_state(kube, "keeps", "running")
+    _ask(kube, "crowded", "it")
+    _until_state(kube, "crowded", "waiting")
+    _ask(kube, "spring-tide", "it")
 
 
 def _replace(kube: Kube) -> None:
@@ -134,6 +147,29 @@ SCENARIOS = [
         ],
         lambda kube: _ask(kube, "late", "it"),
         frozenset({("late/late-it", "skipped", "DependencyTimeout")}),
+    ),
+    Scenario(
+        "pool-timeout",
+        lambda image: [
+            _pool("narrow"),
+            _job(image, "spring-tide"),
+            _job(image, "keeps", pool={"name": "narrow"}, **_SLEEP),
+            _job(
+                image,
+                "crowded",
+                pool={"name": "narrow", "timeoutSeconds": 2},
+                dependsOn=[{"name": "spring-tide"}],
+                **_YEARLY,
+            ),
+        ],
+        _wait_for_room,
+        frozenset(
+            {
+                ("keeps/keeps-it", "running", None),
+                ("spring-tide/spring-tide-it", "success", "Completed"),
+                ("crowded/crowded-it", "skipped", "PoolTimeout"),
+            }
+        ),
     ),
     Scenario(
         "replace",

@@ -165,10 +165,11 @@ class PlayedCluster:
             item["metadata"].setdefault("annotations", {})[names.ANNOTATION_OPENED_BY] = opened_by
         self.put(self.jobs, item)
 
-    async def write_opened_by(self, job: Json, opened_by: str) -> None:
-        self._write("write_opened_by", job)
+    async def write_wait(self, job: Json, opened_by: str | None, since: datetime | None) -> None:
+        self._write("write_wait", job)
         item = copy.deepcopy(self._unchanged(self.jobs, job))
-        item["metadata"].setdefault("annotations", {})[names.ANNOTATION_OPENED_BY] = opened_by
+        told = {names.ANNOTATION_OPENED_BY: opened_by, names.ANNOTATION_ROOM_SINCE: since and rfc3339(since)}
+        item["metadata"].setdefault("annotations", {}).update({key: text for key, text in told.items() if text})
         self.put(self.jobs, item)
 
     async def end_run(self, job: Json, ending: Json) -> None:

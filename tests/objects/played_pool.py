@@ -5,7 +5,7 @@ Nothing happens by itself: a test says which run comes or ends, when the watches
 
 import copy
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from cluster_objects import job_pool, scheduled_job
@@ -27,6 +27,8 @@ from merp_operator.watch import Key, Watch
 
 DEFAULTS = Defaults(image="tasks:1", time_zone="UTC")
 POOL = ("ns", "nightly")
+# What the operator itself waits for passes by itself; what is further away comes when a test says so.
+SOON_SECONDS = 10.0
 CLASSES = {Priority.HIGH: "merp-high", Priority.NORMAL: None, Priority.LOW: "merp-low"}
 RANKS = {"merp-high": 0, None: 1, "merp-low": 2}
 
@@ -64,6 +66,9 @@ class World:
         self.pool_looks: dict[Key, None] = {POOL: None}
         # Pools that are to be looked at again, and the second when.
         self._later: dict[Key, float] = {}
+        # When a pool and a job are to be looked at again that wait for a limit.
+        self._limits: dict[Key, float] = {}
+        self._moments: dict[Key, datetime] = {}
         self.watch = Watch(
             cast(Client, None),
             namespace=None,
@@ -142,6 +147,17 @@ class World:
         """A run ends."""
         self.cluster.finish(name, self.cluster.now)
 
+    def passes(self, seconds: float) -> None:
+        """Time passes, here and at the API server."""
+        self.seconds += seconds
+        self.cluster.now += timedelta(seconds=seconds)
+        for pool in [key for key, moment in self._limits.items() if moment <= self.seconds]:
+            del self._limits[pool]
+            self.pool_looks.setdefault(pool)
+        for job in [key for key, moment in self._moments.items() if moment <= self.cluster.now]:
+            del self._moments[job]
+            self._look_soon(job)
+
     @property
     def busy(self) -> bool:
         """Whether anything is to be looked at, now or later."""
@@ -186,7 +202,7 @@ class World:
         waited = [job for job in self.watch.jobs if observe.waits(job) and job["metadata"]["uid"] not in had]
         delay = await self.pools.look(key)
         if delay is not None:
-            self._later[key] = self.seconds + delay
+            (self._later if delay <= SOON_SECONDS else self._limits)[key] = self.seconds + delay
         # Of those that the operator can see, nobody is passed by a later one.
         has = {entry["uid"] for entry in self.status.get("admitted", [])}
         promised = [order(job) for job in waited if job["metadata"]["uid"] in has]
@@ -199,6 +215,8 @@ class World:
         observed = self.pictures.cached(key)
         assert observed is not None
         self.look = await self.gates.look(observed, DEFAULTS, self.cluster.now, suspended=False)
+        if self.look.look_again is not None:
+            self._moments[key] = self.look.look_again
 
     @staticmethod
     async def _retried(queue: dict[Any, None], key: Any, look: Any) -> None:

@@ -62,7 +62,8 @@ def told(scenario: Scenario, cluster: Cluster, image: str, folder: Path, plan: P
         operator.proxy.plan = plan
         jobs = scenario.jobs(image)
         kube.apply(*jobs)
-        kube.until("all are ready", lambda: all(kube.condition(job["metadata"]["name"], "Ready") for job in jobs), 240)
+        mine = [job["metadata"]["name"] for job in jobs if job["kind"] == "ScheduledJob"]
+        kube.until("all are ready", lambda: all(kube.condition(name, "Ready") for name in mine), 240)
         scenario.play(kube)
         database = operator.process.database
         kube.until(f"{scenario.name} is at its end", lambda: endings(kube, database) == scenario.endings, 240)

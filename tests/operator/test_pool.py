@@ -92,10 +92,10 @@ def test_turns(
 ) -> None:
     sizes = {entry.run: entry.slots for entry in before}
     runs = {f"uid-{run}": has(run, sizes.get(run, 1)) for run in taking}
-    decision = pool.decide(slots, before, runs, candidates)
+    decision = pool.decide(slots, before, runs, candidates, NOW)
     assert told(decision) == expected
     # Whoever decides again from what was decided decides the same.
-    assert told(pool.decide(slots, decision.admitted, runs, candidates)) == expected
+    assert told(pool.decide(slots, decision.admitted, runs, candidates, NOW)) == expected
 
 
 @pytest.mark.parametrize(
@@ -156,13 +156,14 @@ def test_a_priority_that_somebody_wrote_and_that_is_none_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("slots", "asked", "place", "expected"),
     [
-        pytest.param(5, 2, (3, 7), "waiting for 2 slots of pool nightly: place 3 of 7", id="place"),
-        pytest.param(5, 1, (1, 1), "waiting for 1 slot of pool nightly: place 1 of 1", id="one"),
-        pytest.param(5, 1, None, "waiting for 1 slot of pool nightly", id="no-place-yet"),
-        pytest.param(5, 9, None, "waiting for 9 slots of pool nightly, which has 5", id="too-large"),
+        pytest.param(5, 2, (3, 7), "2 slots of pool nightly: place 3 of 7", id="place"),
+        pytest.param(5, 1, (1, 1), "1 slot of pool nightly: place 1 of 1", id="one"),
+        pytest.param(5, 1, None, "1 slot of pool nightly", id="no-place-yet"),
+        pytest.param(5, 9, None, "9 slots of pool nightly, which has 5", id="too-large"),
+        pytest.param(None, 1, None, "pool nightly, which does not exist", id="unknown"),
     ],
 )
-def test_what_a_run_waits_for(slots: int, asked: int, place: tuple[int, int] | None, expected: str) -> None:
+def test_what_a_run_waits_for(slots: int | None, asked: int, place: tuple[int, int] | None, expected: str) -> None:
     assert pool.sentence("nightly", slots, asked, place) == expected
 
 
@@ -190,7 +191,7 @@ def test_what_can_never_have_room_is_told(slots: int | None, asked: int, expecte
 
 def test_the_status_lists_the_head_of_the_queue_and_counts_the_rest() -> None:
     waiting = [wants(f"r{number:02}", "high", slots=2) for number in range(30)]
-    decision = pool.decide(3, [has("a", 2)], {"uid-a": has("a", 2)}, waiting)
+    decision = pool.decide(3, [has("a", 2)], {"uid-a": has("a", 2)}, waiting, NOW)
     status = pool.status(job_pool(slots=3), decision, NOW)
     assert (status["used"], status["waitingCount"], len(status["waiting"])) == (2, 30, 20)
     assert status["admitted"] == [{"run": "a", "uid": "uid-a", "scheduledJob": "job-a", "slots": 2}]
@@ -210,7 +211,7 @@ def test_the_status_lists_the_head_of_the_queue_and_counts_the_rest() -> None:
 
 def test_a_pool_that_is_too_small_names_whom_it_is_too_small_for() -> None:
     asked = [wants(f"big-{number}", slots=9) for number in range(5)]
-    status = pool.status(job_pool(slots=3), pool.decide(3, [], {}, asked), NOW)
+    status = pool.status(job_pool(slots=3), pool.decide(3, [], {}, asked, NOW), NOW)
     [ready] = status["conditions"]
     assert (ready["status"], ready["reason"]) == ("False", "PoolTooSmall")
     assert ready["message"] == (

@@ -2,6 +2,7 @@
 
 import random
 import re
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -163,6 +164,44 @@ def test_a_run_says_for_what_room_it_waits_and_a_larger_pool_lets_it_go(
     kube.kubectl("annotate", "sj", "big", f"{names.ANNOTATION_CANCEL_PREFIX}b1=")
     kube.until("the last goes", lambda: messages() == [], 90)
     assert status(kube)["used"] == 2
+
+
+def test_c22_a_run_that_waits_for_room_past_its_deadline_is_recorded_as_such(
+    kube: Kube, operator: OperatorProcess, task_image: str
+) -> None:
+    limit = {"name": "nightly", "timeoutSeconds": 3}
+    jobs = {"skips": limit, "fails": limit | {"onTimeout": "Fail"}, "lost": limit | {"name": "gone"}}
+    kube.apply(
+        pool(1),
+        pooled(task_image, "busy", task={"func": "sleep_for", "args": [300]}),
+        *(
+            pooled(task_image, name) | {"spec": pooled(task_image, name)["spec"] | {"pool": jobs[name]}}
+            for name in jobs
+        ),
+    )
+    due = datetime(2026, 1, 1, tzinfo=UTC)
+    kube.apply(ask("busy", "first", due))
+    kube.until("it has the room", lambda: status(kube).get("used") == 1, 60)
+    kube.apply(*(ask(name, f"{name}-1", due) for name in jobs))
+    found = [kube.until(f"{name} has ended", lambda name=name: kube.verdict(f"{name}-1"), 60) for name in jobs]
+    assert [(entry["verdict"], entry["reason"]) for entry in found] == [
+        ("skipped", "PoolTimeout"),
+        ("failed", "PoolTimeout"),
+        ("skipped", "PoolTimeout"),
+    ]
+    with sqlite3.connect(f"file:{operator.database}?mode=ro", uri=True) as database:
+        query = "SELECT status, reason, error FROM job_executions WHERE reason = 'PoolTimeout' ORDER BY error"
+        recorded = kube.until(
+            "they are recorded", lambda: rows if len(rows := database.execute(query).fetchall()) == 3 else [], 30
+        )
+    assert [(status, reason) for status, reason, _ in recorded].count(("skipped", "PoolTimeout")) == 2
+    texts = [text for _, _, text in recorded]
+    assert all(re.fullmatch("waited 3s for 1 slot of pool nightly: place [12] of [12]", text) for text in texts[:2])
+    assert texts[2] == "waited 3s for pool gone, which does not exist"
+    told = [item["reason"] for item in kube.list("events") if "PoolTimeout" in item["message"]]
+    assert {"RunSkipped", "RunFailed"} <= set(told)
+    # The room of the one that runs is as it was, and nobody waits.
+    assert (status(kube)["used"], status(kube)["waitingCount"]) == (1, 0)
 
 
 def test_a_run_that_is_suspended_by_hand_is_left_alone_and_gives_its_room_back(

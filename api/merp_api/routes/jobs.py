@@ -52,7 +52,7 @@ _FULL_EXAMPLE: Final = _CRON_EXAMPLE | {
     "cron_expression": "0 2 * * *",
     "time_zone": "Asia/Shanghai",
     "calendar": {"name": "cn", "on_holiday": "Next"},
-    "pool": {"name": "nightly", "slots": 1},
+    "pool": {"name": "nightly", "slots": 1, "timeout_seconds": 3600},
     "missed": {"policy": "All", "max_age": "36h"},
     "depends_on": [{"id": "data-sync", "window": {"within": "24h"}}],
     "retry_limit": 2,
