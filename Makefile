@@ -77,7 +77,7 @@ down:  ## end what demo and test started
 faults: setup  ## outages and kills in their long form: about an hour
 	@MERP_FAULTS=long MERP_CLUSTER=merp-faults $(RUN)/pytest -v -s --durations=0 -m faults
 	@MERP_FAULTS=long MERP_CLUSTER=merp-faults $(RUN)/pytest -v -s --durations=0 \
-	  $(foreach name,kills pools record_kills,tests/operator/test_$(name)_on_cluster.py)
+	  $(foreach name,kills plain_kills pools record_kills,tests/operator/test_$(name)_on_cluster.py)
 
 bench: setup  ## the benchmarks, side by side with their peers, as ratios
 	@for bench in tests/bench/bench_*.py; do $(RUN)/python $$bench; done

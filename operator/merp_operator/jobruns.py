@@ -132,11 +132,11 @@ class JobRuns:
         Returns the seconds after which to look again, or None.
         """
         outcomes = {item.run.name: item.outcome for item in judged}
+        # What was written in this very look counts: its Job may be recorded by now, and go at the end of this look.
+        observed = self._fresh(observed)
         for request in observed.requests:
             await self._report_one(observed, request, outcomes, problem, now)
-        # What was written in this very look counts.
-        observed = self._fresh(observed)
-        delay = await self._backfills.proceed(Look(observed, outcomes, problem, defaults, now))
+        delay = await self._backfills.proceed(Look(self._fresh(observed), outcomes, problem, defaults, now))
         await self._cancellations.carry_out(self._fresh(observed), now)
         return delay
 
@@ -152,7 +152,7 @@ class JobRuns:
             return
         ending = outcomes.get(told["run"])
         if ending is None and await self._cluster.job(observed.namespace, told["run"]) is None:
-            ending = _deleted(request, now)
+            ending = _remembered(observed, told["run"]) or _deleted(request, now)
         if ending is not None:
             await self.write(request, jobrun_status.accepted(observed, request, ending, now))
 
@@ -209,6 +209,21 @@ def _task(observed: Observed, request: Request) -> Task | None:
     if observed.spec is None or request.spec is None:
         return None
     return requests.requested_task(observed, observed.spec, request.spec)
+
+
+def _remembered(observed: Observed, run: str) -> Outcome | None:
+    """The verdict of a run whose Job is gone, where the ScheduledJob's status still lists it."""
+    before = observed.told
+    found = next((entry for entry in (*before.recent, *before.newest.values()) if entry.run == run), None)
+    if found is None:
+        return None
+    return Outcome(
+        status=found.verdict,
+        reason=found.reason,
+        message=found.message or "",
+        start_time=found.start_time or found.end_time,
+        end_time=found.end_time,
+    )
 
 
 def _deleted(request: Request, now: datetime) -> Outcome:

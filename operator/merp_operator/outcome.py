@@ -175,7 +175,12 @@ def _written_ending(job: Json) -> _Ending | None:
 def _deadline(run: Run) -> _Ending:
     limit = run.job["spec"].get("activeDeadlineSeconds")
     began = attempt.started_at(run.pods[-1]) if run.pods else None
-    started = (run.job.get("status") or {}).get("startTime")
+    status = run.job.get("status") or {}
+    started = status.get("startTime")
+    if not run.pods and status.get("failed"):
+        # It went with the deadline, and an operator that came later did not see it: nothing is known of its start.
+        text = f"not finished within {limit} s; its pod is gone"
+        return _Ending(Verdict.TIMEOUT, Reason.DEADLINE, text, with_container=False)
     if began is None or started is None:
         held = f": {attempt.held_up(run.pods[-1])[1]}" if run.pods else ""
         return _Ending(

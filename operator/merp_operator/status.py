@@ -136,7 +136,12 @@ def _recent(observed: Observed, runs: Iterable[Judged], told: Told) -> list[Verd
     endings = () if told.decision is None else told.decision.endings
     refusals = [*told.verdicts, *(_ending_entry(observed.name, entry) for entry in endings)]
     entries = {entry.run: entry for entry in (*observed.told.recent, *refusals)}
-    entries |= {item.run.name: verdict_of(item.run) for item in runs if item.outcome.ended}
+    remembered = {entry.run: entry for entry in observed.told.recent}
+    entries |= {
+        item.run.name: verdict_of(item.run)
+        for item in runs
+        if item.outcome.ended and not _knew_more(remembered.get(item.run.name), item)
+    }
     return sorted(entries.values(), key=_order, reverse=True)
 
 
@@ -148,6 +153,14 @@ def _order(entry: VerdictEntry) -> tuple[datetime, str]:
 def verdict_of(run: Run) -> VerdictEntry:
     """The verdict of a run that has one."""
     return verdict_entry(run.name, run.due_time, run.trigger, judge(run))
+
+
+def _knew_more(remembered: VerdictEntry | None, item: Judged) -> bool:
+    """Whether a run was judged from its pods before: they are gone now, and what they told with them."""
+    if remembered is None or item.run.pods:
+        return False
+    told = (item.outcome.status, item.outcome.start_time)
+    return (remembered.verdict, remembered.start_time) == told
 
 
 def verdict_entry(run: str, due_time: datetime, trigger: Trigger, outcome: Outcome) -> VerdictEntry:

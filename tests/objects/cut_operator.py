@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +25,19 @@ class CutOperator:
         self.process = OperatorProcess(folder, self._kubeconfig, namespace)
 
     def __enter__(self) -> Self:
-        self.proxy.__enter__()
+        with ExitStack() as begun:
+            self._enter(begun)
+            self._begun = begun.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.proxy.plan = let_pass
+        self._begun.close()
+
+    def _enter(self, begun: ExitStack) -> None:
+        begun.enter_context(self.proxy)
         # The proxy has the administrator's certificate; whoever comes to it needs none.
         self._kubeconfig.write_text(
             json.dumps(
@@ -38,15 +51,9 @@ class CutOperator:
                 }
             )
         )
+        # Also where it does not come up in time.
+        begun.callback(self.process.stop)
         self.process.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.proxy.plan = let_pass
-        self.process.stop()
-        self.proxy.__exit__(kind, error, traceback)
 
     def _anew(self) -> None:
         self.process.kill()

@@ -1,7 +1,8 @@
 """What the runs of a namespace have come to, for comparing one course of events with another.
 
 Names of runs are hashes of UIDs, so each stands under what it is: `down/first` is the run of down for the JobRun first,
-`d(b/1 c/1)` the one of d that these two opened. Moments are left out.
+`d(b/1 c/1)` the one of d that these two opened, and `d@due` the one that a clock started, of which there is one a story.
+Moments are left out.
 """
 
 import json
@@ -15,6 +16,7 @@ from kube import Kube
 from merp_crds import names
 
 Json = dict[str, Any]
+_BY_CLOCK = ("schedule", "catch-up")
 
 
 def final_state(kube: Kube, database: Path) -> Json:
@@ -29,7 +31,7 @@ def final_state(kube: Kube, database: Path) -> Json:
         "records": [f"{run} {row}" for run, *row in records(database)],
     }
     text = json.dumps(found)
-    for name, alias in _aliases(jobs).items():
+    for name, alias in (_aliases(kube) | _due_times(jobs)).items():
         text = text.replace(name, alias)
     ordered: Json = _ordered(json.loads(text))
     return ordered
@@ -58,7 +60,7 @@ def opened_twice(kube: Kube) -> list[tuple[str, str, str]]:
 
 def endings(kube: Kube, database: Path) -> frozenset[tuple[str, str, str | None]]:
     """Run, verdict or state, and reason, of every record."""
-    aliases = _aliases(kube.list("jobs"))
+    aliases = _aliases(kube)
     return frozenset((aliases.get(run, run), status, reason) for run, status, reason, *_ in records(database))
 
 
@@ -76,16 +78,42 @@ def _ordered(value: Any) -> Any:
     return sorted(map(_ordered, value), key=json.dumps) if isinstance(value, list) else value
 
 
-def _aliases(jobs: list[Json]) -> dict[str, str]:
+def _aliases(kube: Kube) -> dict[str, str]:
+    jobs = kube.list("jobs")
+    # Its Job may be gone.
     found = {
+        item["status"]["run"]: f"{item['spec']['scheduledJob']}/{item['metadata']['name']}"
+        for item in kube.list("jobruns")
+        if (item.get("status") or {}).get("run")
+    }
+    found |= {
         job["metadata"]["name"]: f"{_owner(job)}/{job['metadata']['labels'][names.LABEL_JOB_RUN]}"
         for job in jobs
         if names.LABEL_JOB_RUN in job["metadata"]["labels"]
     }
+    found |= {job["metadata"]["name"]: f"{_owner(job)}@due" for job in jobs if _trigger(job) in _BY_CLOCK}
     for job in jobs:
         openers = [entry["run"] for entry in _written(job, names.ANNOTATION_OPENED_BY) or []]
         if job["metadata"]["name"] not in found and all(run in found for run in openers):
             found[job["metadata"]["name"]] = f"{_owner(job)}({' '.join(sorted(found[run] for run in openers))})"
+    return found
+
+
+def _due_times(jobs: list[Json]) -> dict[str, str]:
+    """The moments that clocks started runs for, as objects and as records write them: each course has its own."""
+    moments = [_due(job) for job in jobs if _trigger(job) in _BY_CLOCK]
+    written = [moment for moment in moments if moment is not None]
+    return {text: "due" for moment in written for text in (moment, moment.replace("T", " ").replace("Z", ".000000"))}
+
+
+def _trigger(job: Json) -> str:
+    trigger: str = job["metadata"]["labels"][names.LABEL_TRIGGER]
+    return trigger
+
+
+def _due(job: Json) -> str | None:
+    annotations = job["metadata"]["annotations"]
+    found: str | None = annotations.get(names.ANNOTATION_DUE_TIME) or annotations.get(names.ANNOTATION_CRONJOB_TIME)
     return found
 
 
@@ -98,8 +126,8 @@ def _job(job: Json) -> Json:
     ended = _written(job, names.ANNOTATION_ENDED) or {}
     return {
         "name": job["metadata"]["name"],
-        "trigger": job["metadata"]["labels"][names.LABEL_TRIGGER],
-        "due": job["metadata"]["annotations"].get(names.ANNOTATION_DUE_TIME),
+        "trigger": _trigger(job),
+        "due": _due(job),
         "suspended": bool(job["spec"].get("suspend")),
         "ended": f"{ended.get('verdict')}({ended.get('reason')})",
         "opened by": _written(job, names.ANNOTATION_OPENED_BY),

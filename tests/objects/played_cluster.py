@@ -40,6 +40,7 @@ class PlayedCluster:
         self.jobs: dict[Key, Json] = {}
         self.cron_jobs: dict[Key, Json] = {}
         self.job_pools: dict[Key, Json] = {}
+        self.job_runs: dict[Key, Json] = {}
         self.reads: list[str] = []
         # What was written, and the name of the object.
         self.writes: list[tuple[str, str]] = []
@@ -104,7 +105,7 @@ class PlayedCluster:
         return self._read("cron_job", self.cron_jobs.get((namespace, name)))
 
     async def job_run(self, namespace: str, name: str) -> Json | None:
-        return self._read("job_run", None)
+        return self._read("job_run", self.job_runs.get((namespace, name)))
 
     async def jobs_of(self, namespace: str, uid: str) -> list[Json]:
         self._read("jobs_of", None)
@@ -194,7 +195,7 @@ class PlayedCluster:
 
     async def write_status(self, resource: Resource, item: Json, status: Json) -> Json:
         self._write("write_status", item)
-        kind = self.job_pools if resource is paths.JOB_POOL else self.scheduled_jobs
+        kind = {paths.JOB_POOL: self.job_pools, paths.JOB_RUN: self.job_runs}.get(resource, self.scheduled_jobs)
         return self.put(kind, self._unchanged(kind, item) | {"status": status})
 
     async def create_event(self, event: Json) -> None:

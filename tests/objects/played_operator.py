@@ -157,6 +157,8 @@ class World:
         """The watches catch up with the cluster; those of one kind may lag behind."""
         for item in self.cluster.scheduled_jobs.values():
             self.watch.scheduled_jobs.put(copy.deepcopy(item))
+        for item in self.cluster.job_runs.values():
+            self.watch.job_runs.put(copy.deepcopy(item))
         kinds = [(self.watch.jobs, self.cluster.jobs)] if jobs else []
         kinds += [(self.watch.cron_jobs, self.cluster.cron_jobs)] if cron_jobs else []
         for reflector, present in kinds:

@@ -182,6 +182,18 @@ def report(**content: Any) -> str:
             id="C41-timeout-before-start",
         ),
         pytest.param(
+            job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 5}),
+            [],
+            (Verdict.TIMEOUT, Reason.DEADLINE, "not finished within 5 s; its pod is gone"),
+            id="C29-timeout-that-nobody-saw",
+        ),
+        pytest.param(
+            job(status=failed("DeadlineExceeded") | {"failed": 0}, spec={"activeDeadlineSeconds": 5}),
+            [],
+            (Verdict.TIMEOUT, Reason.NEVER_STARTED, "its 5 s passed before the container had started"),
+            id="C41-no-pod-was-ever-made",
+        ),
+        pytest.param(
             job(
                 status=failed("DeadlineExceeded"),
                 annotations=CANCELLED,
@@ -256,7 +268,7 @@ def report(**content: Any) -> str:
                 spec={"activeDeadlineSeconds": 5},
             ),
             [],
-            (Verdict.TIMEOUT, Reason.NEVER_STARTED, "its 5 s passed before the container had started"),
+            (Verdict.TIMEOUT, Reason.DEADLINE, "not finished within 5 s; its pod is gone"),
             id="nonsense-in-the-annotation-is-ignored",
         ),
     ],

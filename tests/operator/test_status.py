@@ -81,6 +81,32 @@ def test_a_verdict_outlives_its_job_and_only_twenty_are_kept() -> None:
     assert names == [f"j-{29926780 + number}" for number in range(24, 4, -1)]
 
 
+@pytest.mark.parametrize(
+    ("ended", "spec"),
+    [
+        pytest.param(complete(), {}, id="does-nothing-to-a-success"),
+        pytest.param(failed("DeadlineExceeded"), {"activeDeadlineSeconds": 20}, id="timeout"),
+        pytest.param(failed("BackoffLimitExceeded"), {}, id="exit-code"),
+    ],
+)
+def test_a_verdict_stays_as_it_was_told_when_the_pods_are_gone(ended: Json, spec: Json) -> None:
+    over = job(status=ended, spec=spec)
+    pods = [pod(terminated={"exitCode": 42})]
+
+    def seen(body: Json, pods: list[Json]) -> Json:
+        found = observe.observe(body, None, [(over, pods)], [])
+        judged = [Judged(run, outcome.judge(run)) for run in found.runs]
+        return status.compute(found, judged, None, DEFAULTS, NOW)
+
+    first = seen(scheduled_job(), pods)
+    # Another operator, which saw none of the pods.
+    assert seen(scheduled_job(status=first), []) == first
+    # One of the same name that is another run is told anew.
+    over["status"]["startTime"] = "2026-11-25T12:00:09Z"
+    again = seen(scheduled_job(status=first), [])
+    assert again["recent"][0]["startTime"] == "2026-11-25T12:00:09Z"
+
+
 def test_the_newest_of_each_verdict_is_kept() -> None:
     good = computed(scheduled_job(), job(status=complete()))
     both = computed(

@@ -1,0 +1,141 @@
+"""Courses of a story whose operator is killed at its own writes, each compared with the course that nobody harms."""
+
+import itertools
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from cut_operator import CutOperator, kind
+from cutting_proxy import Moment, Plan, Write, let_pass, nth
+from final_state import differences, endings, final_state, opened_twice
+from kube import Kube
+from scenarios import SECONDS, Scenario
+
+from merp_cluster.cluster import Cluster
+
+Json = dict[str, Any]
+# A status is written at most once a second; a failed look is tried again within one.
+_QUIET_SECONDS: Final = 2.5
+_AT_ONCE: Final = 3
+
+
+class Courses:
+    """Courses of one story; each has a namespace, an operator and records of its own, the latter in `folder`."""
+
+    def __init__(self, scenario: Scenario, cluster: Cluster, image: str, folder: Path) -> None:
+        self._scenario = scenario
+        self._cluster = cluster
+        self._image = image
+        self._folder = folder
+
+    def compare(self, plans: Callable[[int], Mapping[str, Plan]]) -> tuple[set[str], set[tuple[str, Moment]]]:
+        """Fail where a course under one of the plans comes to another end than the unharmed one.
+
+        `plans` are asked for by the number of writes that the unharmed one has. Returns the kinds of these, and at
+        which kinds the operator was killed.
+        """
+        unharmed, operator = self._told("unharmed", let_pass)
+        writes = [kind(write) for write in operator.proxy.writes if kind(write)]
+        print(f"{self._scenario.name}: {len(writes)} writes, {dict(Counter(writes))}")
+
+        def course(entry: tuple[str, Plan]) -> tuple[str, Json, list[tuple[Write, Moment]]]:
+            end, cut = self._told(*entry)
+            return entry[0], end, cut.proxy.cuts
+
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            courses = list(pool.map(course, plans(len(writes)).items()))
+        wrong = [f"{name}: {found}" for name, end, _ in courses for found in differences(end, unharmed)]
+        # One a line: a report cuts what is compared.
+        print(*wrong, sep="\n")
+        assert wrong == []
+        kills = sum(len(cut) for _, _, cut in courses)
+        print(f"{self._scenario.name}: the same end in {len(courses)} courses with {kills} kills")
+        return set(writes), {(kind(write), moment) for _, _, cut in courses for write, moment in cut}
+
+    def _told(self, name: str, plan: Plan) -> tuple[Json, CutOperator]:
+        """The end of the story under an operator that is killed by a plan, once all stands still."""
+        scenario, folder = self._scenario, self._folder / name.replace(" ", "-")
+        folder.mkdir()
+        with _namespace(self._cluster) as kube, CutOperator(folder, self._cluster, kube.namespace) as operator:
+            operator.proxy.plan = plan
+            jobs = scenario.jobs(self._image)
+            kube.apply(*jobs)
+            mine = [job["metadata"]["name"] for job in jobs if job["kind"] == "ScheduledJob"]
+            kube.until("all are ready", lambda: all(kube.condition(name, "Ready") for name in mine), SECONDS)
+            scenario.play(kube)
+            database = operator.process.database
+            kube.until(f"{scenario.name} is at its end", lambda: endings(kube, database) == scenario.endings, SECONDS)
+            still = _stands_still(kube, operator)
+            assert opened_twice(kube) == []
+            # The next operator finds nothing left to do.
+            operator.process.stop()
+            operator.process.start()
+            time.sleep(_QUIET_SECONDS)
+            later = [
+                f"{kind(write)} {write.path} {write.body!r}" for write in operator.proxy.writes[still:] if kind(write)
+            ]
+            # No test module: pytest says nothing by itself.
+            assert later == [], f"{name}: written anew: {later}"
+            assert "Traceback" not in operator.process.log.read_text()
+            return final_state(kube, database), operator
+
+
+def at_every_write(writes: int) -> dict[str, Plan]:
+    """One kill for each: before that write, or after it."""
+    numbers = itertools.product(range(1, writes + 1), Moment)
+    return {
+        f"{moment.value} {number}": nth(number, moment, lambda write: bool(kind(write))) for number, moment in numbers
+    }
+
+
+def of_each_kind() -> Plan:
+    """Of each kind of write the first one is not done, and the second one, which is the first again, is not heard of."""
+    seen: Counter[str] = Counter()
+
+    def plan(write: Write) -> Moment | None:
+        what = kind(write)
+        seen[what] += 1
+        return {1: Moment.BEFORE, 2: Moment.AFTER}.get(seen[what]) if what else None
+
+    return plan
+
+
+def one_of_each_kind() -> Plan:
+    """Of each kind of write the first one: in turn not done, and not heard of."""
+    seen: dict[str, Moment] = {}
+    moments = itertools.cycle(Moment)
+
+    def plan(write: Write) -> Moment | None:
+        what = kind(write)
+        if not what or what in seen:
+            return None
+        seen[what] = next(moments)
+        return seen[what]
+
+    return plan
+
+
+@contextmanager
+def _namespace(cluster: Cluster) -> Iterator[Kube]:
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    cluster.api.kubectl("create", "namespace", name)
+    try:
+        yield Kube(cluster, name)
+    finally:
+        cluster.api.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def _stands_still(kube: Kube, operator: CutOperator) -> int:
+    """How many writes there were when nothing had been written for a while."""
+
+    def quiet() -> int | None:
+        before = len(operator.proxy.writes)
+        time.sleep(_QUIET_SECONDS)
+        return before if len(operator.proxy.writes) == before else None
+
+    return kube.until("nothing is written any more", quiet, 60)
