@@ -176,6 +176,12 @@ REASONS: Final[Mapping[Reason, Texts]] = {
         "所依赖的任务未能按时完成。",
         "查明上游任务未运行或失败的原因，或提高 dependency_policy 的 timeout_seconds。",
     ),
+    Reason.POOL_TIMEOUT: texts(
+        "It had no room in its pool in time.",
+        "Make the JobPool larger, give the job a higher priority, or raise timeout_seconds of pool.",
+        "资源池在规定时间内没有空余槽位。",
+        "扩大 JobPool，提高任务优先级，或提高 pool 的 timeout_seconds。",
+    ),
     Reason.OUTAGE: texts(
         "[{count} due times: ]Nothing could start it when it was due: the cluster or the operator was away.",
         "Retry it if it is needed; the job's missed policy says what is caught up by itself.",
