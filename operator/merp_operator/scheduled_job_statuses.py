@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
+from math import inf
 from typing import Final
 
 from merp_crds.reasons import Verdict
@@ -20,6 +22,10 @@ from merp_operator.watch import Key, Watch
 _STATUS_SECONDS: Final = 1.0
 # However quickly its runs end, nobody has to wait longer for what the status says.
 _MOST_SECONDS: Final = 10.0
+# Jobs whose runs end one after the other share so many writes: one costs the API server 5 ms of a processor.
+_WRITES_A_SECOND: Final = 5.0
+# A job that told of a verdict within this time is one of those: twice what the slowest of them waits.
+_BUSY_SECONDS: Final = 20.0
 # What nobody may decide anew, so it is written at once.
 _ACCOUNTS: Final = ("accounted", "unrecorded")
 
@@ -28,10 +34,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """When a status was written last (monotonic, seconds), and how many new verdicts it told then."""
+    """When a status was written last, and when it last told of new verdicts (monotonic, seconds), and of how many."""
 
     at: float
-    verdicts: int
+    told_at: float = -inf
+    verdicts: int = 0
 
 
 class ScheduledJobStatuses:
@@ -42,6 +49,8 @@ class ScheduledJobStatuses:
         self._watch = watch
         self._clock = clock
         self._written: dict[Key, _Written] = {}
+        # When each of the busy jobs last told of verdicts, oldest first.
+        self._busy: dict[Key, float] = {}
         self._budget = EventBudget(clock)
 
     def remembers(self, key: Key) -> bool:
@@ -51,6 +60,7 @@ class ScheduledJobStatuses:
     def forget(self, key: Key) -> None:
         """A ScheduledJob that is gone."""
         self._written.pop(key, None)
+        self._busy.pop(key, None)
         self._budget.forget(key)
 
     async def report(
@@ -69,7 +79,7 @@ class ScheduledJobStatuses:
         if wait > 0:
             return wait
         item = await self._cluster.write_status(paths.SCHEDULED_JOB, observed.body, wanted)
-        self._written[key] = _Written(self._clock(), len(news))
+        self._note(key, len(news))
         self._watch.scheduled_jobs.put(item)
         for entry in news:
             metrics.RUNS_TOTAL.labels(observed.namespace, entry.verdict.value, entry.trigger.value).inc()
@@ -82,8 +92,27 @@ class ScheduledJobStatuses:
         last = self._written.get(key)
         if last is None:
             return 0.0
-        awaited = bool(self._watch.dependents_of(*key)) or any(entry.verdict in events.WARNINGS for entry in news)
-        return last.at + (_STATUS_SECONDS if awaited else distance(last.verdicts)) - self._clock()
+        now = self._clock()
+        soonest = last.at + _STATUS_SECONDS
+        if not self._watch.dependents_of(*key) and not any(entry.verdict in events.WARNINGS for entry in news):
+            # A verdict after a quiet time is shown at once, also where a write has just said that its run had begun.
+            since = last.told_at if news else last.at
+            soonest = max(soonest, since + distance(last.verdicts, self._busy_jobs(now)))
+        return soonest - now
+
+    def _note(self, key: Key, verdicts: int) -> None:
+        now, last = self._clock(), self._written.get(key)
+        if verdicts:
+            self._written[key] = _Written(now, now, verdicts)
+            self._busy.pop(key, None)
+            self._busy[key] = now
+        else:
+            self._written[key] = _Written(now) if last is None else replace(last, at=now)
+
+    def _busy_jobs(self, now: float) -> int:
+        for key in list(takewhile(lambda each: self._busy[each] <= now - _BUSY_SECONDS, self._busy)):
+            del self._busy[key]
+        return len(self._busy)
 
     def _events(self, key: Key, observed: Observed, news: Iterable[VerdictEntry], now: datetime) -> list[Json]:
         """Those of verdicts: of what went well only as many as a job may tell."""
@@ -103,9 +132,10 @@ class ScheduledJobStatuses:
             _log.warning("an Event could not be told: %s", error)
 
 
-def distance(verdicts: int) -> float:
-    """Seconds between two writes of a status of which the first told so many new verdicts.
+def distance(verdicts: int, busy: int) -> float:
+    """Seconds between two writes of a status of which the first told so many new verdicts, with so many busy jobs.
 
-    One verdict a second and fewer are told every second; where more come, as many seconds later as there were.
+    One verdict a second and fewer are told every second; where more come, as many seconds later as there were, and
+    where many jobs have some, when it is this job's turn.
     """
-    return min(max(_STATUS_SECONDS, float(verdicts)), _MOST_SECONDS)
+    return min(max(_STATUS_SECONDS, float(verdicts), busy / _WRITES_A_SECOND), _MOST_SECONDS)
