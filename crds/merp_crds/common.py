@@ -1,5 +1,6 @@
 """Value types that several kinds share, and the base that every model of a custom resource has."""
 
+import functools
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
@@ -37,7 +38,14 @@ class Model(BaseModel):
 
 def rfc3339(moment: datetime) -> str:
     """A time as Kubernetes writes it: UTC, whole seconds, `Z`."""
-    return moment.astimezone(UTC).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    # In UTC first: in another zone the two passes of a repeated hour count as equal.
+    return _text(moment.astimezone(UTC))
+
+
+# A status has dozens of times, and is written anew with one or two that are new.
+@functools.lru_cache(maxsize=4096)
+def _text(moment: datetime) -> str:
+    return moment.replace(microsecond=0).isoformat().replace("+00:00", "Z")
 
 
 def parse_rfc3339(text: str) -> datetime:
