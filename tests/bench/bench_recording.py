@@ -43,6 +43,11 @@ from merp_kube import paths  # noqa: E402
 from merp_kube.client import MERGE_PATCH, Client, load_configuration  # noqa: E402
 
 Json = dict[str, Any]
+# The limits, for two machines: of the rate alone, of completions a second, of the lag's p99, and of the memory.
+RATIO: Final = 0.9
+COMPLETIONS: Final = 100.0
+LAG_SECONDS: Final = 2.0
+GROWTH: Final = 1.05
 # The first is the API server's machine where there are two.
 PROCESSORS: Final = sorted(os.sched_getaffinity(0))[:2]
 # So many at a time is what the generator keeps the API server busy with.
@@ -135,6 +140,11 @@ class Memory:
         self._ended.set()
         self._thread.join()
 
+    @property
+    def growth(self) -> float:
+        """The end over the middle: by then the caches hold what they will."""
+        return self.seen[-1] / self.seen[len(self.seen) // 2]
+
     def __str__(self) -> str:
         shares = [self.seen[len(self.seen) * share // 4] for share in range(4)] + [self.seen[-1]]
         return " ".join(f"{share:.0f}" for share in shares)
@@ -204,8 +214,8 @@ def clear(kube: Kube) -> None:
     kube.until("no Job is left", lambda: not kube.list("jobs"), 120)
 
 
-def measure(cluster: Cluster, seconds: float, *, pinned: bool) -> None:
-    """Both rates, their ratio, the lag of the records, and the operator's memory."""
+def measure(cluster: Cluster, seconds: float, *, pinned: bool) -> bool:
+    """Both rates, their ratio, the lag of the records, and the operator's memory. Whether the limits are kept."""
     print(f"{'two machines' if pinned else 'one machine'}, {seconds:.0f} s each:")
     namespace = f"bench-{int(time.time())}"
     cluster.api.kubectl("create", "namespace", namespace)
@@ -252,10 +262,13 @@ def measure(cluster: Cluster, seconds: float, *, pinned: bool) -> None:
         print(f"  memory of the operator in the course of it: {memory} MiB")
         operator.stop()
     cluster.api.kubectl("delete", "namespace", namespace, "--wait=false")
+    kept = recorded >= max(RATIO * alone, COMPLETIONS) and shares[98] < LAG_SECONDS and memory.growth < GROWTH
+    print(f"  limits: {'kept' if kept else 'passed'}")
+    return kept
 
 
-def main() -> None:
-    """Both set-ups, or the one that is asked for."""
+def main() -> int:
+    """Both set-ups, or the one that is asked for. Returns 1 where a limit is passed with two machines."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long each half is; 60 if not given")
     parser.add_argument("--only", choices=("pinned", "shared"), help="one of the two set-ups")
@@ -264,16 +277,18 @@ def main() -> None:
     cluster.up()
     for kind in ("scheduledjob", "jobrun", "jobpool", "businesscalendar"):
         cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / f"{kind}.yaml"))
+    kept = True
     try:
         if arguments.only != "shared":
-            measure(cluster, arguments.seconds, pinned=True)
+            kept = measure(cluster, arguments.seconds, pinned=True)
         if arguments.only != "pinned":
             measure(cluster, arguments.seconds, pinned=False)
     finally:
         # The cluster goes on, and has all of the machine again.
         for pids in control_plane(cluster).values():
             processor_time.pin(pids, PROCESSORS)
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

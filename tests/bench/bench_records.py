@@ -128,7 +128,7 @@ def main() -> int:
             f"purge of {purged.deleted:,} records in {purged.seconds:.0f} s, beside {len(purged.waits)} runs that ended"
         )
         print(
-            f"  end of a run to its record, seconds (at most {WAIT_SECONDS:.0f}, of which 0.1 is waiting for a batch)"
+            f"  end of a run to its record, seconds (at most {WAIT_SECONDS:.0f}, of which 0.1 to 0.25 is waiting for a batch)"
         )
         print(f"  median {statistics.median(purged.waits):.2f}, longest {longest:.2f}")
         engine.dispose()

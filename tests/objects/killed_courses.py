@@ -17,10 +17,11 @@ from kube import Kube
 from scenarios import SECONDS, Scenario
 
 from merp_cluster.cluster import Cluster
+from merp_operator.scheduled_job_statuses import distance
 
 Json = dict[str, Any]
-# A status is written at most once a second; a failed look is tried again within one.
-_QUIET_SECONDS: Final = 2.5
+# What is late for another reason than the distance of a status' writes: a failed look is tried again within a second.
+_QUIET_SECONDS: Final = 1.5
 _AT_ONCE: Final = 3
 
 
@@ -70,12 +71,14 @@ class Courses:
             scenario.play(kube)
             database = operator.process.database
             kube.until(f"{scenario.name} is at its end", lambda: endings(kube, database) == scenario.endings, SECONDS)
-            still = _stands_still(kube, operator)
+            # No write comes later than this after the one before: were all verdicts one job's, and all jobs busy.
+            quiet = _QUIET_SECONDS + distance(len(scenario.endings), len(jobs))
+            still = _stands_still(kube, operator, quiet)
             assert opened_twice(kube) == []
             # The next operator finds nothing left to do.
             operator.process.stop()
             operator.process.start()
-            time.sleep(_QUIET_SECONDS)
+            time.sleep(quiet)
             later = [
                 f"{kind(write)} {write.path} {write.body!r}" for write in operator.proxy.writes[still:] if kind(write)
             ]
@@ -130,12 +133,12 @@ def _namespace(cluster: Cluster) -> Iterator[Kube]:
         cluster.api.kubectl("delete", "namespace", name, "--wait=false")
 
 
-def _stands_still(kube: Kube, operator: CutOperator) -> int:
-    """How many writes there were when nothing had been written for a while."""
+def _stands_still(kube: Kube, operator: CutOperator, seconds: float) -> int:
+    """How many writes there were when nothing had been written for so long."""
 
     def quiet() -> int | None:
         before = len(operator.proxy.writes)
-        time.sleep(_QUIET_SECONDS)
+        time.sleep(seconds)
         return before if len(operator.proxy.writes) == before else None
 
     return kube.until("nothing is written any more", quiet, 60)
