@@ -18,7 +18,7 @@ from merp_api.event_streams import EventStreams
 from merp_api.settings import Settings
 from merp_crds.catalogue import Catalogue
 from merp_crds.catalogue_files import CatalogueFiles
-from merp_kube import logs
+from merp_kube import logs, nesting
 from merp_kube.client import Client, server_only, with_token_of
 
 logger = logging.getLogger("merp_api")
@@ -32,6 +32,7 @@ _GRACE: Final = 10
 
 def main() -> int:
     """Serve until a signal ends it. Returns 2 where a setting is wrong, after naming it on stderr."""
+    nesting.read_all_that_kubernetes_stores()
     try:
         settings = Settings()
         app = build(settings)

@@ -1,6 +1,5 @@
 """What a job's body must fulfil: every wrong field is found in one go. Pure; `now` is an argument."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,9 +19,9 @@ from merp_crds.catalogue import Catalogue
 from merp_crds.connections import given
 from merp_crds.cron import Cron
 from merp_crds.names import RESERVED_NAMES
-from merp_crds.parameters import wrong_parameters
+from merp_crds.parameters import unfit_parameters, wrong_parameters
 from merp_crds.schedule import check
-from merp_crds.scheduledjob import MAX_TASK_BYTES, Schedule, Template
+from merp_crds.scheduledjob import Schedule, Template
 from merp_crds.zones import find_zone
 
 Parsed = TypeVar("Parsed", bound=Body)
@@ -171,15 +170,8 @@ def check_schedule(written: Json | None, default_zone: str) -> None:
 
 def size_error(args: Any, kwargs: Any) -> FieldError | None:
     """What is wrong with the size of the parameters: the operator hands them over in an annotation."""
-    sizes = {"args": _bytes(args or []), "kwargs": _bytes(kwargs or {})}
-    if sum(sizes.values()) <= MAX_TASK_BYTES:
-        return None
-    largest = max(sizes, key=lambda field: sizes[field])
-    detail = (
-        f"args and kwargs have {sum(sizes.values())} bytes as JSON, more than {MAX_TASK_BYTES}: "
-        "store the data elsewhere and pass where it is"
-    )
-    return FieldError.in_body([largest], "too_long", detail)
+    found = unfit_parameters(args, kwargs)
+    return None if found is None else FieldError.in_body(found.path, found.code, found.detail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,10 +337,6 @@ def _dependency(entry: DependencyBody) -> Json:
         "window": window or {"since_last_run": True},
         "latest": entry.latest,
     }
-
-
-def _bytes(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
 def in_rest_words(sentence: str) -> str:

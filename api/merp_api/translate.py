@@ -13,6 +13,7 @@ from merp_api.schemas import JobType
 from merp_crds.common import Model, parse_rfc3339, rfc3339
 from merp_crds.jobrun import Backfill, BackfillOnly
 from merp_crds.names import API_VERSION
+from merp_crds.parameters import shallow
 from merp_crds.scheduledjob import (
     CalendarReference,
     ConcurrencyPolicy,
@@ -78,8 +79,8 @@ def contract(job: Json, default_zone: str) -> Json:
         "cron_expression": schedule.get("cron"),
         "interval_seconds": schedule.get("intervalSeconds"),
         "run_date": None if at is None else parse_rfc3339(at),
-        "args": task.get("args") or [],
-        "kwargs": task.get("kwargs") or {},
+        "args": shallow(task.get("args") or []),
+        "kwargs": shallow(task.get("kwargs") or {}),
         "description": spec.get("description"),
         "time_zone": (schedule.get("timeZone") or default_zone) if schedule else None,
         "priority": spec.get("priority") or Priority.NORMAL.value,

@@ -10,6 +10,7 @@ from merp_api.translate import Json, contract
 from merp_crds.common import parse_rfc3339
 from merp_crds.jobrun import PENDING_REASONS
 from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_PAUSED, execution_id, run_name_for_request
+from merp_crds.parameters import shallow
 from merp_crds.reasons import ConditionReason, ConditionType, RunState, Trigger, Verdict
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Schedule
@@ -161,7 +162,7 @@ def run_view(run: Json, job_uid: str, job_name: str) -> ExecutionView:
     """The execution that a JobRun asks for, as long as the records do not have it."""
     status: Json = run.get("status") or {}
     metadata, spec = run["metadata"], run["spec"]
-    params = {key: spec[key] for key in ("args", "kwargs") if spec.get(key) is not None}
+    params = {key: shallow(spec[key]) for key in ("args", "kwargs") if spec.get(key) is not None}
     refused = _refusal(status)
     return ExecutionView(
         id=run_execution_id(job_uid, run),

@@ -5,15 +5,20 @@ So only what the runner writes is looked at; a keyword or a form that it does no
 """
 
 import difflib
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
+from merp_crds.scheduledjob import MAX_TASK_BYTES
+
 Json = dict[str, Any]
 Path = tuple[str | int, ...]
 
+# As deep as bodies of REST may be; readers of JSON give up at a thousand levels, and Kubernetes at ten thousand.
+MAX_NESTING: Final = 64
 # Nobody annotates deeper, and no task takes longer to check: what is beyond is the runner's to say.
 _MAX_DEPTH: Final = 32
 _MAX_STEPS: Final = 100_000
@@ -40,6 +45,57 @@ class WrongParameter:
     name: str
     code: str
     detail: str
+
+
+def unfit_parameters(args: Any, kwargs: Any) -> WrongParameter | None:
+    """What is wrong with the size or the depth of parameters, whatever the task; `name` is empty."""
+    given = {"args": args or [], "kwargs": kwargs or {}}
+    for field, value in given.items():
+        if _is_deeper(value, MAX_NESTING):
+            return WrongParameter((field,), "", "invalid", f"is nested deeper than {MAX_NESTING}: pass less, or a text")
+    sizes = {field: _bytes(value) for field, value in given.items()}
+    if sum(sizes.values()) <= MAX_TASK_BYTES:
+        return None
+    detail = (
+        f"args and kwargs have {sum(sizes.values())} bytes as JSON, more than {MAX_TASK_BYTES}: "
+        "store the data elsewhere and pass where it is"
+    )
+    return WrongParameter((max(sizes, key=lambda field: sizes[field]),), "", "too_long", detail)
+
+
+def shallow(value: Any) -> Any:
+    """A value as it is, unless it is nested too deeply: then with `…` in the place of what is too deep."""
+    return _cut(value, MAX_NESTING) if _is_deeper(value, MAX_NESTING) else value
+
+
+def _cut(value: Any, levels: int) -> Any:
+    if not isinstance(value, (dict, list)):
+        return value
+    if levels == 0:
+        return "…"
+    if isinstance(value, dict):
+        return {key: _cut(item, levels - 1) for key, item in value.items()}
+    return [_cut(item, levels - 1) for item in value]
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Without recursion: what is asked about may be deeper than any."""
+    level = [value]
+    for _ in range(most + 1):
+        level = [
+            item
+            for found in level
+            if isinstance(found, (dict, list))
+            for item in (found.values() if isinstance(found, dict) else found)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _bytes(value: Any) -> int:
+    # What half a character is refused for is another rule's.
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass"))
 
 
 def wrong_parameters(

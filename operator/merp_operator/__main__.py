@@ -6,13 +6,14 @@ import sys
 
 from pydantic import ValidationError
 
-from merp_kube import logs
+from merp_kube import logs, nesting
 from merp_operator import process
 from merp_operator.settings import OperatorSettings
 
 
 def main() -> None:
     """Read the settings and run until told to stop. Exits with 2 and the variable's name if one is wrong."""
+    nesting.read_all_that_kubernetes_stores()
     try:
         settings = OperatorSettings()
         logs.configure(settings.log_level, settings.log_file)

@@ -4,6 +4,7 @@ from typing import Final
 
 from merp_crds import connections
 from merp_crds.catalogue import Catalogue
+from merp_crds.parameters import unfit_parameters
 from merp_crds.scheduledjob import ScheduledJobSpec, Task
 from merp_operator.desired import Defaults
 
@@ -26,7 +27,13 @@ def unknown_task(namespace: str, spec: ScheduledJobSpec, defaults: Defaults) -> 
 
 
 def wrong(namespace: str, spec: ScheduledJobSpec, task: Task | None, defaults: Defaults, where: str) -> str | None:
-    """What is wrong with the parameters of a task, each with its field below `where`; None if they are good."""
+    """What is wrong with the parameters of a task, each with its field below `where`; None if they are good.
+
+    Their size and depth are looked at whatever the image.
+    """
+    unfit = None if task is None else unfit_parameters(task.args, task.kwargs)
+    if unfit is not None:
+        return f"{where}{unfit.path[0]}: {unfit.detail}"
     known = catalogue(namespace, spec, defaults)
     if task is None or known is None:
         return None

@@ -186,3 +186,18 @@ async def test_parameters_of_one_run(gateway: Any, cluster: Any, scheduled_job: 
     else:
         assert wrong(response) == expected
         assert cluster.calls("POST", "jobruns") == []
+
+
+async def test_a_job_that_is_nested_too_deeply_ends_no_list(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    """As kubectl can make it: more than what a serializer takes."""
+    deep: Any = "geheim"
+    for _ in range(300):
+        deep = {"a": deep}
+    cluster.put("scheduledjobs", scheduled_job("deep", task={"func": "inventory_check", "kwargs": deep}))
+    cluster.put("scheduledjobs", scheduled_job("good"))
+    listed = await gateway.get("/api/v1/jobs")
+    assert (listed.status_code, [item["id"] for item in listed.json()["items"]]) == (200, ["deep", "good"])
+    assert (await gateway.get("/api/v1/jobs/deep")).json()["kwargs"]["a"]["a"] is not None
+    changed = await gateway.request("PATCH", "/api/v1/jobs/deep", json={"kwargs": {"a": None}},
+                                    headers={"Content-Type": "application/merge-patch+json"})  # fmt: skip
+    assert (changed.status_code, changed.json()["kwargs"]) == (200, {})

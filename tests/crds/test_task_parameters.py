@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from merp_crds.parameters import WrongParameter, wrong_parameters
+from merp_crds.parameters import WrongParameter, shallow, unfit_parameters, wrong_parameters
 from merp_runner import Connection, Context, ParameterError
 from merp_runner.catalogue import entry
 from merp_runner.parameters import bind, signature_of
@@ -228,3 +228,43 @@ def test_what_is_wrong_is_a_value_of_its_own() -> None:
     assert wrong_parameters(PLAN, [1, DAY], {}) == [
         WrongParameter(("args", 0), "plant", "wrong_type", "expected text, got a number")
     ]
+
+
+ROWS: list[Any] = [{"sku": f"库存-{number}", "quantity": number} for number in range(3_000)]
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "expected"),
+    [
+        pytest.param(None, None, None, id="none"),
+        pytest.param([nested(63)], {"a": nested(63)}, None, id="64-levels"),
+        pytest.param([nested(64)], {}, ("args", "invalid", "is nested deeper than 64"), id="65-levels"),
+        pytest.param([], {"a": nested(5_000)}, ("kwargs", "invalid", "is nested deeper than 64"), id="5000-levels"),
+        pytest.param(["x" * (65_536 - 6)], {}, None, id="64-KiB"),
+        pytest.param(["x" * (65_536 - 5)], {}, ("args", "too_long", "65537 bytes as JSON, more than 65536"), id="a-byte-more"),
+        pytest.param(["x" * 60_000], {"a": "库" * 2_000}, ("args", "too_long", "more than 65536"), id="together"),
+        pytest.param(ROWS, {}, ("args", "too_long", "store the data elsewhere and pass where it is"), id="100-KiB-of-rows"),
+        pytest.param([], {"\ud800": "x"}, None, id="half-a-character-is-another-rules"),
+    ],
+)  # fmt: skip
+def test_size_and_depth(args: Any, kwargs: Any, expected: tuple[str, str, str] | None) -> None:
+    found = unfit_parameters(args, kwargs)
+    if expected is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert (found.path, found.code) == ((expected[0],), expected[1])
+        assert expected[2] in found.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param({"a": [1, None]}, {"a": [1, None]}, id="as-it-is"),
+        pytest.param(nested(64), nested(64), id="64-levels"),
+        pytest.param(nested(5_000), nested(64, "…"), id="deeper"),
+        pytest.param({"a": nested(5_000), "b": 1}, {"a": nested(63, "…"), "b": 1}, id="only-where-it-is"),
+    ],
+)
+def test_what_is_shown_of_what_is_nested_too_deeply(value: Any, expected: Any) -> None:
+    assert shallow(value) == expected

@@ -230,6 +230,22 @@ def test_a_backup_comes_back_as_it_was(erp: Erp) -> None:
     assert erp.server.sql("SELECT * FROM dear", "restored") == [["A'1"]]
 
 
+def test_parameters_as_deep_as_kubernetes_takes_them_stop_nothing(erp: Erp) -> None:
+    """Whoever may write a ScheduledJob may write this one; the other jobs go on."""
+    deep = "[" * 9_990 + "]" * 9_990
+    item = _object("ScheduledJob", "deep", {"schedule": {"cron": "0 0 1 1 *"}, "task": {"func": "x", "args": ["DEEP"]}})
+    erp.kube.kubectl("create", "-f", "-", stdin=json.dumps(item).replace('"DEEP"', deep))
+
+    def of(name: str) -> Json:
+        return erp.gateway.ask("GET", f"/api/v1/jobs/{name}").body
+
+    told = erp.kube.until("it is told", lambda: of("deep").get("message"))
+    assert told == "task.args: is nested deeper than 64: pass less, or a text"
+    erp.declare("beside", task={"func": "inventory_check"})
+    erp.kube.until("another job is looked at", lambda: of("beside").get("next_run_time"))
+    erp.kube.kubectl("delete", "sj", "deep")
+
+
 def test_what_env_from_takes_from_a_secret_is_hidden_and_mistakes_are_told_at_the_door(erp: Erp) -> None:
     """The catalogue comes by the documented command line, the secret by the kubelet."""
     secret = {"PLACE": "lager-geheim-7"}

@@ -22,6 +22,13 @@ DEFAULTS = Defaults(
 )
 
 
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 def observed(
     body: Json, jobs: list[Json] | None = None, runs: list[Json] | None = None, the_cron_job: Json | None = None
 ) -> Observed:
@@ -229,6 +236,20 @@ def test_retries(retry: Json | None, limit: int, codes: list[int] | None) -> Non
                 "task.func: the image tasks:1 has no task 'inventory_chek': did you mean inventory_check?",
             ),
             id="unknown-task",
+        ),
+        pytest.param(
+            scheduled_job(task={"func": "echo", "kwargs": {"rows": ["x" * 100] * 1024}}),
+            (
+                ConditionReason.INVALID_PARAMETERS,
+                "task.kwargs: args and kwargs have 105484 bytes as JSON, more than 65536: store the data elsewhere and "
+                "pass where it is",
+            ),
+            id="100-KiB-of-rows",
+        ),
+        pytest.param(
+            scheduled_job(task={"func": "other", "args": [nested(100)]}, template={"image": "mine:1"}),
+            (ConditionReason.INVALID_PARAMETERS, "task.args: is nested deeper than 64: pass less, or a text"),
+            id="nested-100",
         ),
         pytest.param(
             scheduled_job(task={"func": "other"}, template={"image": "mine:1"}), None, id="another-image-is-not-checked"

@@ -198,6 +198,12 @@ def test_the_catalogue_of_the_jobs_own_image_counts(
         pytest.param({"args": ["P2"]}, None, id="good"),
         pytest.param({"args": [2]}, "args: plant expected text, got a number", id="wrong"),
         pytest.param({"args": []}, "kwargs: plant is needed", id="less-than-the-jobs-own"),
+        pytest.param(
+            {"args": ["P1"], "kwargs": {"rows": ["x" * 100] * 1024}},
+            "kwargs: args and kwargs have 105488 bytes as JSON, more than 65536: store the data elsewhere and pass "
+            "where it is",
+            id="100-KiB-of-rows",
+        ),
     ],
 )
 def test_a_request_with_wrong_parameters_becomes_no_run(asked: Json, expected: str | None) -> None:
