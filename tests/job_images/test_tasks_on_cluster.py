@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_process import GatewayProcess
 from kube import Kube
 from mariadb_pod import PASSWORD, MariadbPod
 from operator_process import OperatorProcess
@@ -30,19 +31,39 @@ def documented_commands(readme: Path, after: str) -> str:
     return re.sub(r"^ {4}", "", block[1], flags=re.MULTILINE)
 
 
+# What the page's commands, and the gateway's users, leave in the namespace; it is the same in the next run.
+LEFT = ("configmap/own-tasks", "pod/own-tasks", "sa/clerk", "sa/chief", "role/planner", "role/clerk")
+BOUND = ("rolebinding/clerk", "rolebinding/chief", "rolebinding/clerk-too")
+
+
 @pytest.fixture
 def default(cluster: Cluster, definitions: None, tmp_path: Path) -> Iterator[Kube]:
     """The namespace that commands without one mean, with an operator."""
     kube = Kube(cluster, "default")
-    process = OperatorProcess(tmp_path, cluster.kubeconfig, "default")
+    kube.kubectl("delete", "--ignore-not-found", *LEFT, *BOUND)
+    process = OperatorProcess(tmp_path, cluster.kubeconfig, "default", MERP_PUBLISHED_CATALOGUES="true")
     process.start()
     yield kube
     kube.kubectl("delete", "sj,jr", "--all", "--timeout=60s")
+    kube.kubectl("delete", "--ignore-not-found", *LEFT, *BOUND)
     assert process.stop() == 0
 
 
-@pytest.mark.usefixtures("images", "default")
-def test_the_example_by_its_own_page(cluster: Cluster) -> None:
+@pytest.fixture
+def gateway(default: Kube, tmp_path: Path) -> Iterator[GatewayProcess]:
+    """A gateway, whose clerk may make jobs and read catalogues, as the built-in role edit lets one."""
+    process = GatewayProcess(tmp_path, default, tmp_path / "records.db")
+    default.kubectl(
+        "create", "role", "clerk", "--verb=create,list", "--resource=scheduledjobs.scheduler.merp.io,configmaps"
+    )
+    default.kubectl("create", "rolebinding", "clerk-too", "--role=clerk", "--serviceaccount=default:clerk")
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.mark.usefixtures("images")
+def test_the_example_by_its_own_page(cluster: Cluster, default: Kube, gateway: GatewayProcess) -> None:
     commands = documented_commands(ROOT / "examples/own-tasks/README.md", "On the embedded cluster of `make demo`:")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
@@ -56,6 +77,19 @@ def test_the_example_by_its_own_page(cluster: Cluster) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "jobrun.scheduler.merp.io/allocate-rent-now condition met" in done.stdout
     assert re.search(r"^allocate-rent +0 6 1 \* \* +Asia/Shanghai +True ", done.stdout, re.MULTILINE)
+    body = {"name": "分摊", "job_type": "manual", "func": "allocate_cost", "image": "merp.local/own-tasks:1"}
+    good = {"amount": "12.30", "shares": {"sales": 1}}
+    refused = gateway.ask("POST", "/api/v1/jobs", body | {"kwargs": good | {"amount": "a lot", "share": 1}})
+    told = [(entry["pointer"], entry["code"], entry["detail"]) for entry in refused.body["errors"]]
+    assert (refused.status, told) == (
+        400,
+        [
+            ("#/kwargs/amount", "invalid", 'amount expected a decimal ("12.30")'),
+            ("#/kwargs/share", "unknown", "share is no parameter of the task: did you mean shares?"),
+        ],
+    )
+    taken = gateway.ask("POST", "/api/v1/jobs", body | {"kwargs": good})
+    assert taken.status == 201, taken.body
 
 
 def result_of(kube: Kube, name: str) -> Json:
