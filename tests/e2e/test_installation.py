@@ -15,6 +15,7 @@ import pytest
 from kube import Kube
 
 from merp_cluster.cluster import Cluster
+from merp_runner import catalogue
 
 pytestmark = pytest.mark.cluster
 
@@ -269,6 +270,8 @@ def test_a_plain_job_fires_at_its_minute_also_with_every_pod_of_ours_gone(instal
     [
         pytest.param(SEED_BODY | {"cron_expression": "30 6 * * 7"}, {"cron_expression"}, id="C01-cron"),
         pytest.param(SEED_BODY | {"func": "inventory_chek"}, {"func"}, id="unknown-function"),
+        pytest.param(SEED_BODY | {"kwargs": {"detialed": True}}, {"kwargs"}, id="unknown-parameter"),
+        pytest.param(SEED_BODY | {"kwargs": {"connection": "wms"}}, {"kwargs"}, id="no-such-connection"),
         pytest.param({"name": "x" * 101, "job_type": "cron", "func": "inventory_check", "cron_expression": "* *", "args": "all"}, {"name", "cron_expression", "args"}, id="three-wrong-fields"),
     ],
 )  # fmt: skip
@@ -303,6 +306,9 @@ def test_c56_without_a_good_token_nothing_is_answered(installation: Installation
         pytest.param("none", {"task": None}, "say what to run", id="nothing-to-run"),
         pytest.param("zero", {"timeoutSeconds": 0}, "timeoutSeconds", id="C41-timeout-0"),
         pytest.param("func", {"task": {"func": "os:system"}}, "task.func", id="no-task-name"),
+        pytest.param("func", {"task": {"func": "__import__"}}, "task.func", id="a-builtin"),
+        pytest.param("func", {"task": {"func": "../x"}}, "task.func", id="a-path"),
+        pytest.param("func", {"task": {"func": "Echo_Args"}}, "task.func", id="in-capitals"),
     ],
 )
 def test_kubectl_is_refused_at_the_door(installation: Installation, name: str, spec: Json, said: str) -> None:
@@ -312,13 +318,52 @@ def test_kubectl_is_refused_at_the_door(installation: Installation, name: str, s
         installation.kube.apply(item)
 
 
-def test_an_unknown_function_by_kubectl_is_told(installation: Installation) -> None:
+@pytest.mark.parametrize(
+    ("task", "reason", "said"),
+    [
+        pytest.param({"func": "inventory_chek"}, "UnknownTask", "did you mean inventory_check", id="unknown-task"),
+        pytest.param({"func": "create_engine"}, "UnknownTask", "has no task 'create_engine'", id="merely-imported"),
+        pytest.param(
+            {"func": "inventory_check", "kwargs": {"connection": "wms"}},
+            "InvalidParameters",
+            "task.kwargs: connection expected the name of one of the job's connections",
+            id="no-such-connection",
+        ),
+        pytest.param(
+            {"func": "inventory_check", "kwargs": {"rows": ["x" * 100] * 1024}},
+            "InvalidParameters",
+            "more than 65536: store the data elsewhere and pass where it is",
+            id="100-KiB-of-rows",
+        ),
+    ],
+)
+def test_a_wrong_task_by_kubectl_is_told(installation: Installation, task: Json, reason: str, said: str) -> None:
     kube = installation.kube
-    kube.apply(scheduled_job("typo", task={"func": "inventory_chek"}))
+    kube.apply(scheduled_job("typo", task=task))
     found = kube.until("Ready=False", lambda: kube.condition("typo", "Ready"))
-    assert (found["status"], found["reason"]) == ("False", "UnknownTask")
-    assert "did you mean inventory_check" in found["message"]
+    assert (found["status"], found["reason"]) == ("False", reason)
+    assert said in found["message"]
     kube.kubectl("delete", "sj", "typo")
+
+
+def test_a_catalogue_that_somebody_publishes_counts_beside_it(installation: Installation) -> None:
+    """With the rights that the chart and the built-in roles give."""
+    kube, image = installation.kube, "registry.example/erp:1"
+    takes = {"properties": {"plant": {"type": "string"}}, "required": ["plant"], "additionalProperties": False}
+    entry = {"name": "close_day", "positional": ["plant"], "parameters": takes}
+    kube.apply(catalogue.config_map("erp-tasks", image, {"v": 1, "tasks": [entry], "broken": []}))
+    kube.apply(scheduled_job("own", task={"func": "close_day", "args": [1]}, template={"image": image}))
+
+    def refused() -> Json | None:
+        found = kube.condition("own", "Ready")
+        return found if found is not None and found["status"] == "False" else None
+
+    found = kube.until("the catalogue counts", refused)
+    assert found["message"] == "task.args: plant expected text, got a number"
+    body = SEED_BODY | {"func": "close_day", "image": image, "args": [], "kwargs": {}}
+    answer = installation.ask("POST", "/api/v1/jobs", body)
+    assert (answer.status, [entry["detail"] for entry in answer.body["errors"]]) == (400, ["plant is needed"])
+    kube.kubectl("delete", "sj/own", "configmap/erp-tasks")
 
 
 def test_pause_and_resume_by_rest(installation: Installation) -> None:

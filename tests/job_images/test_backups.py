@@ -334,7 +334,8 @@ def test_rows_of_a_dump(lines: list[bytes], tables: dict[str, int], complete: bo
     [
         pytest.param(lambda context: database_backup(context, Connection("m", {"url": "sqlite://"})), "connection m: a database in memory", id="memory"),
         pytest.param(lambda context: database_backup(context, Connection("m", {"url": "sqlite://"}), keep=0), "keep: 0 is not between", id="keep"),
-        pytest.param(lambda context: database_restore_check(context, "m", max_age_hours=-1), "max_age_hours: -1 is below 0", id="age"),
+        pytest.param(lambda context: database_restore_check(context, "m", max_age_hours=-1), "max_age_hours: -1 is not between 0 and 876600", id="age"),
+        pytest.param(lambda context: database_restore_check(context, "m", max_age_hours=1e300), "max_age_hours: 1e+300 is not between", id="longer-than-all-time"),
     ],
 )  # fmt: skip
 def test_refused(context: Context, call: Callable[[Context], Any], told: str) -> None:

@@ -120,6 +120,22 @@ def test_refused(
     assert str(refused.value).startswith(told)
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param({"": "x"}, id="no-name"),
+        pytest.param({"A=B": "x"}, id="a-name-with-an-equals-sign"),
+        pytest.param({"A": "x\0y"}, id="nul"),
+    ],
+)
+def test_variables_that_no_program_can_have(
+    context: Context, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    monkeypatch.setenv("MERP_COMMANDS", ECHO)
+    with pytest.raises(ParameterError, match=r"environment: .* is no variable's name, or its value has a NUL"):
+        run_command(context, [ECHO], environment=environment)
+
+
 def test_a_program_that_is_not_there(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MERP_COMMANDS", "/absent/program")
     with pytest.raises(TaskFailed, match="/absent/program could not be started: "):

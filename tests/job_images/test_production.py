@@ -168,6 +168,9 @@ def test_stock_taking_by_a_connection_with_a_csv(erp: Connection, context: Conte
         pytest.param("../plan.csv", "csv: '../plan.csv' is no plain file name", id="above"),
         pytest.param("/etc/plan.csv", "csv: '/etc/plan.csv' is no plain file name", id="absolute"),
         pytest.param(".hidden", "csv: '.hidden' is no plain file name", id="hidden"),
+        pytest.param(
+            "库" * 81, f"csv: '{'库' * 40}'… is longer than 240 bytes", id="C43-longer-than-file-systems-take"
+        ),
     ],
 )
 @pytest.mark.usefixtures("output")

@@ -91,7 +91,8 @@ def test_limit_is_midnight_of_the_jobs_zone(context: Context) -> None:
         pytest.param(["log", "when", 10], "column: log has no column 'when'", id="no-column"),
         pytest.param(["log", "id", 10], "column: id is INTEGER, not a date or a time", id="number"),
         pytest.param(["keyless", "at", 10], "table: keyless has no primary key", id="no-key"),
-        pytest.param(["log", "at", 0], "older_than_days: 0 is below 1", id="no-days"),
+        pytest.param(["log", "at", 0], "older_than_days: 0 is not between 1 and 36525", id="no-days"),
+        pytest.param(["log", "at", 10**9], "older_than_days: 1000000000 is not between", id="before-all-time"),
         pytest.param(["log; DROP TABLE log", "at", 10], "table: there is no ", id="text-is-no-sql"),
     ],
 )

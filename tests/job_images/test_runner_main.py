@@ -318,6 +318,10 @@ def test_what_tasks_log_gets_the_same_form(capsys: pytest.CaptureFixture[str]) -
         pytest.param("mysql://u:ge/#heim@db/erp", "with ge/#heim", "with ***", id="password-with-marks-of-a-url"),
         pytest.param("mysql://u:ge@heim@db/erp", "with ge@heim", "with ***", id="password-with-an-at-sign"),
         pytest.param("geheim\n", "geheim", "***", id="line-break-at-its-end"),
+        pytest.param("mysql://db/erp?user=u&password=ge%40heim", "with ge@heim", "with ***", id="password-in-a-query"),
+        pytest.param(
+            "https://api/x?charset=utf8mb4&api_key=geheim", "utf8mb4 geheim", "utf8mb4 ***", id="key-in-a-query"
+        ),
         pytest.param("yes", "yes", "yes", id="too-short-to-hide"),
         pytest.param("http://[", "http://[", "***", id="no-url-after-all"),
     ],

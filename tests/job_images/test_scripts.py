@@ -138,6 +138,20 @@ def test_no_statement_ends_the_transaction(erp: Connection, context: Context, wo
     assert len(rows(erp)) == 2
 
 
+@pytest.mark.parametrize(
+    ("script", "rows"),
+    [
+        pytest.param(f"SELECT {'(' * 90}1{')' * 90}", [[1]], id="deep-in-brackets"),
+        pytest.param(f"SELECT count(*) FROM (VALUES {', '.join(['(1)'] * 4_000)}) AS x", [[4_000]], id="4000-rows"),
+    ],
+)
+def test_a_long_statement_is_one(tmp_path: Path, context: Context, script: str, rows: list[list[int]]) -> None:
+    """More than what a reader of SQL would group."""
+    (tmp_path / "erp.db").touch()
+    found = sql_script(context, Connection("erp", {"url": f"sqlite:///{tmp_path}/erp.db"}), script)
+    assert found["results"][0]["rows"] == rows
+
+
 def test_a_file(erp: Connection, context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MERP_SCRIPTS", str(tmp_path))
     (tmp_path / "close.sql").write_text("UPDATE t SET v = '结';", encoding="utf-8")

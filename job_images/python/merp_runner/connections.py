@@ -75,7 +75,7 @@ def names(environment: Mapping[str, str]) -> list[str]:
 
 
 def secrets(environment: Mapping[str, str]) -> Iterator[str]:
-    """Every text of a connection that nothing may show: all but addresses without a password, and user names."""
+    """Every text of a connection that nothing may show: all but plain addresses, and user names."""
     for variable in _variables(environment):
         yield environment[variable]
     for folder in _folders(environment):
@@ -84,7 +84,8 @@ def secrets(environment: Mapping[str, str]) -> Iterator[str]:
         except ParameterError:  # what cannot be read cannot be shown; whoever asks for it is told
             continue
         for key, value in values.items():
-            if key not in _OPEN_KEYS and not (key in _URL_KEYS and "@" not in value):
+            # An address alone is none; who writes a user, or a query, may have written a password.
+            if key not in _OPEN_KEYS and not (key in _URL_KEYS and "@" not in value and "?" not in value):
                 yield value
 
 

@@ -20,6 +20,9 @@ _TO_FIRST_AT = re.compile(r"[\w+.-]+://[^:/@]*:([^@]*)@", re.ASCII)
 _TO_LAST_AT = re.compile(r"[\w+.-]+://[^:/@]*:(.*)@", re.ASCII | re.DOTALL)
 
 
+_IN_QUERY = re.compile(r"[?&][^=&#]*(?:pass|pwd|token|secret|key)[^=&#]*=([^&#]*)", re.ASCII | re.IGNORECASE)
+
+
 class Masking:
     """Replaces secret values by `***`, also as they look quoted in JSON, in a Python repr and in a URL."""
 
@@ -93,6 +96,8 @@ def _passwords(value: str) -> list[str]:
     Read as leniently as any client does: some take `/`, `#` and `@` in a password as they are.
     """
     found = {match[1] for match in (_TO_FIRST_AT.match(value), _TO_LAST_AT.match(value)) if match is not None}
+    if "://" in value:
+        found.update(_IN_QUERY.findall(value))
     if not found:
         return []
     from urllib.parse import unquote

@@ -8,6 +8,8 @@ from merp_runner import Connection, Context, ParameterError, TaskFailed, task
 from merp_tasks.outputs import folder
 
 _MAX_KEEP: Final = 1000
+# A hundred years.
+_MAX_HOURS: Final = 876_600
 
 
 @task(
@@ -63,8 +65,8 @@ def database_restore_check(
 
     The scratch database is left as empty as it has to be; nothing else is written.
     """
-    if max_age_hours < 0:
-        raise ParameterError(f"max_age_hours: {max_age_hours:g} is below 0")
+    if not 0 <= max_age_hours <= _MAX_HOURS:
+        raise ParameterError(f"max_age_hours: {max_age_hours:g} is not between 0 and {_MAX_HOURS}")
     directory = folder()
     # Here: as above.
     from merp_tasks.archives import archives

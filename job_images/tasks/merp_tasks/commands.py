@@ -41,7 +41,7 @@ def run_command(
 
     Its output goes to the log line by line, with secrets masked. An exit code other than 0 fails the run with it.
     """
-    _check(command, os.environ.get(VARIABLE, ""), timeout_seconds)
+    _check(command, os.environ.get(VARIABLE, ""), dict(environment or {}), timeout_seconds)
     began = time.monotonic()
     tail: deque[bytes] = deque()
     try:
@@ -58,7 +58,7 @@ def run_command(
     return {"exit_code": 0, "seconds": round(time.monotonic() - began, 3), "output": _text(tail)}
 
 
-def _check(command: list[str], allowed: str, timeout_seconds: float) -> None:
+def _check(command: list[str], allowed: str, environment: dict[str, str], timeout_seconds: float) -> None:
     names = [name.strip() for name in allowed.split(",") if name.strip()]
     if not names:
         raise ParameterError(
@@ -69,6 +69,11 @@ def _check(command: list[str], allowed: str, timeout_seconds: float) -> None:
     if not command or command[0] not in names:
         problems.append(f"command[0]: {(command or [''])[0]!r} is not allowed: {VARIABLE} has {', '.join(names)}")
     problems += [f"command[{index}]: has a NUL" for index, part in enumerate(command) if "\0" in part]
+    problems += [
+        f"environment: {name[:50]!r} is no variable's name, or its value has a NUL"
+        for name, value in environment.items()
+        if not name or "=" in name or "\0" in name + value
+    ]
     problems += [f"{VARIABLE}: {name!r} is no absolute path" for name in names if not name.startswith("/")]
     if timeout_seconds < 0:
         problems.append(f"timeout_seconds: {timeout_seconds:g} is below 0")

@@ -11,6 +11,8 @@ from merp_runner import Context, ParameterError
 
 # A volume of the job's template is mounted there.
 FOLDER: Final = "/output"
+# What file systems take, less what the name has until the file is whole.
+_MAX_NAME: Final = 240
 # What a spreadsheet takes for a formula.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -34,6 +36,8 @@ def output_path(name: str, parameter: str, context: Context) -> Path:
     made = name.replace("{date}", context.business_date.isoformat()).replace("{run}", context.run_name)
     if not made or made.startswith(".") or "/" in made or "\\" in made or "\0" in made:
         raise ParameterError(f"{parameter}: {name!r} is no plain file name; it goes to the folder of MERP_OUTPUT")
+    if len(os.fsencode(made)) > _MAX_NAME:
+        raise ParameterError(f"{parameter}: {name[:40]!r}… is longer than {_MAX_NAME} bytes")
     return folder() / made
 
 

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine, Table
 
 _MAX_BATCH: Final = 10_000
+# A hundred years.
+_MAX_DAYS: Final = 36_525
 
 
 @task(
@@ -29,8 +31,8 @@ def purge_records(
     The limit follows from the run's due time: an attempt that is repeated deletes no younger rows.
     """
     problems = []
-    if older_than_days < 1:
-        problems.append(f"older_than_days: {older_than_days} is below 1")
+    if not 0 < older_than_days <= _MAX_DAYS:
+        problems.append(f"older_than_days: {older_than_days} is not between 1 and {_MAX_DAYS}")
     if not 0 < batch_size <= _MAX_BATCH:
         problems.append(f"batch_size: {batch_size} is not between 1 and {_MAX_BATCH}")
     if problems:

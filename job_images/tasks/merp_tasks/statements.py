@@ -9,6 +9,7 @@ import sqlparse
 from sqlalchemy import Connection, CursorResult, Engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlparse import tokens
+from sqlparse.engine import FilterStack
 
 from merp_runner import ParameterError, TaskFailed
 
@@ -40,7 +41,8 @@ def statements_of(script: str, values: Mapping[str, Any], required: set[str]) ->
     Raises ParameterError for a name without a value, for `required` ones that the script does not have, for commands of
     the mysql client, and for a script without a statement.
     """
-    found = [_statement(each, values) for each in sqlparse.parse(script)]
+    # Split, not parsed: what stands in brackets does not matter here, and sqlparse counts that up to a limit.
+    found = [_statement(each, values) for each in FilterStack().run(script)]
     statements = [each for each in found if each.first_word]
     problems = []
     if not statements:
