@@ -37,6 +37,7 @@ from merp_api.routes import batches, events, executions, health, history, jobs, 
 from merp_api.rules import JobRules
 from merp_api.runs import Runs
 from merp_api.settings import Settings
+from merp_api.templates import Templates
 from merp_crds.catalogue import Catalogue
 from merp_kube.client import Client
 
@@ -107,7 +108,8 @@ def create_app(
     records = Records(engine)
     known = Catalogues(cluster, settings.merp_default_image, catalogues)
     rules = JobRules(zone, default_env=tuple(settings.merp_default_env))
-    job_service = Jobs(cluster, reading, rules, known)
+    templates = Templates(cluster, settings.merp_template_namespace)
+    job_service = Jobs(cluster, reading, rules, known, templates)
     waited = settings.merp_pause_seconds if pause_seconds is None else pause_seconds
     pauses = Pauses(cluster, job_service, CatchUps(cluster, job_service), pause_seconds=waited)
     lookup = Executions(cluster, reading, identities, records)

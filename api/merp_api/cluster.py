@@ -14,6 +14,7 @@ from merp_crds.names import (
     LABEL_CATALOGUE,
     LABEL_JOB_NAME,
     LABEL_SCHEDULED_JOB_UID,
+    LABEL_TEMPLATE,
 )
 from merp_kube.client import MERGE_PATCH, PAGE_SIZE, ApiError, Client, Json, Unreachable
 from merp_kube.paths import BUSINESS_CALENDAR, CONFIG_MAP, JOB_POOL, JOB_RUN, POD, SCHEDULED_JOB, Resource
@@ -184,6 +185,11 @@ class Cluster:
     def catalogues(self, token: str, namespace: str) -> AsyncGenerator[Json]:
         """The ConfigMaps of a namespace that say they hold a catalogue of tasks. Close it with aclosing."""
         query = {"labelSelector": f"{LABEL_CATALOGUE}=true", "limit": str(_CATALOGUES_PAGE)}
+        return self._items(token, CONFIG_MAP.of(namespace), query=query)
+
+    def templates(self, token: str, namespace: str) -> AsyncGenerator[Json]:
+        """The ConfigMaps of a namespace that hold approved templates. Close it with aclosing."""
+        query = {"labelSelector": f"{LABEL_TEMPLATE}=true", "limit": str(_CATALOGUES_PAGE)}
         return self._items(token, CONFIG_MAP.of(namespace), query=query)
 
     async def _items(

@@ -63,6 +63,7 @@ _JOB: Final = JobView(
     timeout_seconds=3600,
     retry_limit=2,
     image=None,
+    template="nightly-batch",
     pool={"name": "nightly", "slots": 1},
     dependency_policy={"require": "All", "timeout_seconds": 86_400, "on_timeout": "Skip"},
     max_queued=100,

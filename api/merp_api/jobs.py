@@ -20,6 +20,7 @@ from merp_api.rankings import Ranking, is_plain
 from merp_api.reading import Reading
 from merp_api.rules import JobRules, check_schedule
 from merp_api.schemas import JobView
+from merp_api.templates import Templates, is_template_name
 from merp_api.times import parse_time
 from merp_api.translate import Json
 from merp_api.views import job_zone
@@ -51,6 +52,7 @@ class Jobs:
         reading: Reading,
         rules: JobRules,
         catalogues: Catalogues,
+        templates: Templates,
         *,
         now: Callable[[], datetime] | None = None,
     ) -> None:
@@ -59,6 +61,7 @@ class Jobs:
         self._reading = reading
         self._rules = rules
         self._catalogues = catalogues
+        self._templates = templates
         self.now = now or cluster.now
 
     @property
@@ -115,17 +118,19 @@ class Jobs:
 
         With an Idempotency-Key a repeat finds the first job by its name, whichever gateway took it.
         """
-        applying = await self._rules_for(caller, namespace, data, {})
+        wanted = _wanted_template(data, None)
+        template = None if wanted is None else await self._templates.read(caller, namespace, wanted)
+        applying = await self._rules_for(caller, namespace, data, {} if template is None else {"template": template})
         fields = applying.read(data, self.now())
         chosen = fields.pop("id", None)
-        described = translate.new_job(chosen or "", namespace, fields, {}, self.default_zone)
+        described = translate.new_job(chosen or "", namespace, fields, {}, self.default_zone, template)
         check_schedule(described["spec"].get("schedule"), self.default_zone)
         annotations = {ANNOTATION_CREATED_BY: caller.user}
         if key is not None:
             annotations[ANNOTATION_IDEMPOTENCY] = fingerprint(caller.user, key, data)
         for attempt in range(_TRIES):
             name = chosen or (_keyed_id(caller.user, key) if key else _random_id(fields["func"]))
-            job = translate.new_job(name, namespace, fields, annotations, self.default_zone)
+            job = translate.new_job(name, namespace, fields, annotations, self.default_zone, template)
             try:
                 made = await self._cluster.create_job(caller.token, job)
                 audit.written(caller.user, "create", "ScheduledJob", after=made)
@@ -165,19 +170,29 @@ class Jobs:
         check_match(job, if_match)
         current = translate.contract(job, self.default_zone) | {"id": name}
         data = body_of(current)
-        applying = await self._rules_for(caller, namespace, data, job["spec"])
+        base = await self._with_template(caller, job, data, current["template"])
+        applying = await self._rules_for(caller, namespace, data, base["spec"])
         fields = applying.read(data, self.now(), current)
         fields.pop("id", None)
-        spec = translate.with_fields(job, fields, self.default_zone)
-        if spec == job["spec"]:
+        spec = translate.with_fields(base, fields, self.default_zone)
+        if base is job and spec == job["spec"]:
             # Who may not change it is told so, also where there is nothing to change.
             await self._cluster.replace_job(caller.token, job, rehearsal=True)
             return job
         if spec.get("schedule") != job["spec"].get("schedule"):
             check_schedule(spec.get("schedule"), self.default_zone)
-        changed = await self._cluster.replace_job(caller.token, job | {"spec": spec})
+        changed = await self._cluster.replace_job(caller.token, base | {"spec": spec})
         audit.written(caller.user, "change", "ScheduledJob", before=job, after=changed)
         return changed
+
+    async def _with_template(self, caller: Caller, job: Json, data: Any, shown: str | None) -> Json:
+        """The job with the approved template that a body names; the very same where it names the one that it has."""
+        wanted = _wanted_template(data, shown)
+        if wanted == shown:
+            return job
+        namespace = job["metadata"]["namespace"]
+        content = {} if wanted is None else await self._templates.read(caller, namespace, wanted)
+        return translate.with_template(job, wanted, content)
 
     async def wrong_parameters(self, caller: Caller, job: Json, args: Any, kwargs: Any) -> list[FieldError]:
         """What is wrong with parameters that a run of a job is given instead of the job's own (None)."""
@@ -199,6 +214,12 @@ class Jobs:
         job = await self._cluster.job(caller.token, namespace, name)
         check_repeat(job, annotations[ANNOTATION_IDEMPOTENCY])
         return job
+
+
+def _wanted_template(data: Any, shown: str | None) -> str | None:
+    """The template that a body asks for; the present one where it says nothing, or what cannot be one."""
+    wanted = data.get("template", shown) if isinstance(data, dict) else shown
+    return wanted if wanted is None or (isinstance(wanted, str) and is_template_name(wanted)) else shown
 
 
 async def retried(work: Callable[[], Awaitable[Written]]) -> Written:

@@ -12,6 +12,9 @@ from merp_crds.common import ObjectName
 from merp_crds.names import MAX_NAME_LENGTH
 from merp_crds.scheduledjob import MAX_INT32, ConcurrencyPolicy, Priority
 
+# As Kubernetes has it for a ConfigMap.
+TEMPLATE_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+
 
 class JobType(StrEnum):
     """What makes a job due."""
@@ -85,6 +88,10 @@ class JobBody(Body):
     image: Annotated[
         Annotated[str, Field(min_length=1, max_length=512)] | None,
         Field(description="Image with the task. Default: the installation's."),
+    ] = None
+    template: Annotated[
+        Annotated[str, Field(min_length=1, max_length=253, pattern=TEMPLATE_NAME)] | None,
+        Field(description="Name of an approved template, which becomes the job's own. Default: none."),
     ] = None
     pool: Annotated[PoolBody | None, Field(description="Room that a run needs. Default: none.")] = None
     dependency_policy: Annotated[
@@ -164,6 +171,9 @@ class JobView(View):
     timeout_seconds: int | None
     retry_limit: int
     image: str | None
+    template: Annotated[
+        str | None, Field(description="The approved template that its own was copied from, if it is that still.")
+    ]
     pool: dict[str, Any] | None
     dependency_policy: dict[str, Any]
     max_queued: int

@@ -40,6 +40,14 @@ class Settings(DatabaseSettings):
             description="Namespace of requests that name none. Default: default.",
         ),
     ] = "default"
+    merp_template_namespace: Annotated[
+        str,
+        Field(
+            pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$",
+            max_length=63,
+            description="Namespace with approved templates for every other. Default: none.",
+        ),
+    ] = ""
     merp_default_time_zone: Annotated[str, Field(description="Zone of schedules that name none. Default: UTC.")] = "UTC"
     merp_default_image: Annotated[
         str, Field(description="Image of jobs that name none: the one the catalogue is of. Default: empty.")

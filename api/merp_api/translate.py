@@ -4,6 +4,8 @@ The custom resource knows more than REST. What REST does not name is kept, and a
 got it changes nothing: a default that was only shown is not written down by that.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +14,7 @@ from typing import Any, Final
 from merp_api.schemas import JobType
 from merp_crds.common import Model, parse_rfc3339, rfc3339
 from merp_crds.jobrun import Backfill, BackfillOnly
-from merp_crds.names import API_VERSION
+from merp_crds.names import ANNOTATION_TEMPLATE, API_VERSION
 from merp_crds.parameters import shallow
 from merp_crds.scheduledjob import (
     CalendarReference,
@@ -58,6 +60,8 @@ _PARTS: Final[dict[str, tuple[str, type[Model]]]] = {
     "pool": ("pool", PoolReference),
 }
 PART_FIELDS: Final = frozenset({*_PARTS, "calendar"})
+# Hexadecimal digits that tell one template from another.
+_DIGEST: Final = 12
 _MAX_QUEUED: Final = ScheduledJobSpec.model_fields["max_queued"].default
 _PENDING_SECONDS: Final = ScheduledJobSpec.model_fields["pending_timeout_seconds"].default
 
@@ -73,6 +77,7 @@ def contract(job: Json, default_zone: str) -> Json:
     retry: Json = spec.get("retry") or {}
     at = schedule.get("at")
     return {
+        "template": template_name(job),
         "name": spec.get("displayName") or job["metadata"]["name"],
         "job_type": _job_type(spec),
         "func": task.get("func"),
@@ -129,12 +134,49 @@ def with_fields(job: Json, fields: Mapping[str, Any], default_zone: str) -> Json
     return spec
 
 
-def new_job(name: str, namespace: str, fields: Mapping[str, Any], annotations: Mapping[str, str], zone: str) -> Json:
-    """A ScheduledJob that has just these fields."""
-    metadata: Json = {"name": name, "namespace": namespace, "annotations": dict(annotations)}
-    empty: Json = {"metadata": metadata, "spec": {}}
+def template_name(job: Json) -> str | None:
+    """The approved template that a job's was copied from; None for one of its own, also if it was changed since."""
+    written = (job["metadata"].get("annotations") or {}).get(ANNOTATION_TEMPLATE)
+    if written is None:
+        return None
+    name, _, digest = str(written).partition("@")
+    return name if digest == _template_digest((job.get("spec") or {}).get("template") or {}) else None
+
+
+def with_template(job: Json, name: str | None, content: Json) -> Json:
+    """The job with an approved template instead of its own, and a note of which; None is none, with the image as it is.
+
+    The image is what clients may write beside it: it does not make another template of it.
+    """
+    annotations = dict(job["metadata"].get("annotations") or {})
+    _set(annotations, ANNOTATION_TEMPLATE, None if name is None else f"{name}@{_template_digest(content)}")
+    spec = dict(job.get("spec") or {})
+    image = (spec.get("template") or {}).get("image")
+    made = content if name is not None else {} if image is None else {"image": image}
+    _set(spec, "template", made or None)
+    return job | {"metadata": job["metadata"] | {"annotations": annotations}, "spec": spec}
+
+
+def _template_digest(template: Json) -> str:
+    own = {key: value for key, value in template.items() if key != "image"}
+    canonical = json.dumps(own, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:_DIGEST]
+
+
+def new_job(
+    name: str,
+    namespace: str,
+    fields: Mapping[str, Any],
+    annotations: Mapping[str, str],
+    zone: str,
+    template: Json | None = None,
+) -> Json:
+    """A ScheduledJob that has just these fields. `template` is the content of the approved one that they name."""
+    empty: Json = {"metadata": {"name": name, "namespace": namespace, "annotations": dict(annotations)}, "spec": {}}
+    if template is not None:
+        empty = with_template(empty, fields["template"], template)
     spec = with_fields(empty, fields, zone)
-    return {"apiVersion": API_VERSION, "kind": "ScheduledJob", "metadata": metadata, "spec": spec}
+    return {"apiVersion": API_VERSION, "kind": "ScheduledJob", "metadata": empty["metadata"], "spec": spec}
 
 
 def new_run(

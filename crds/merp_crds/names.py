@@ -40,6 +40,9 @@ LABEL_JOB_RUN: Final = f"{GROUP}/job-run"
 # Of a ConfigMap: it holds the catalogue of an image's tasks.
 LABEL_CATALOGUE: Final = f"{GROUP}/catalogue"
 
+# Of a ConfigMap: it holds an approved template, and its name is that of the template.
+LABEL_TEMPLATE: Final = f"{GROUP}/template"
+
 # Annotations of runs.
 ANNOTATION_DUE_TIME: Final = f"{GROUP}/due-time"
 ANNOTATION_TIME_ZONE: Final = f"{GROUP}/time-zone"
@@ -58,6 +61,8 @@ ANNOTATION_CONCURRENCY: Final = f"{GROUP}/concurrency-policy"
 ANNOTATION_CREATED_BY: Final = f"{GROUP}/created-by"
 ANNOTATION_PAUSED: Final = f"{GROUP}/paused"
 ANNOTATION_IDEMPOTENCY: Final = f"{GROUP}/idempotency"
+# On a ScheduledJob: which approved template its own was copied from.
+ANNOTATION_TEMPLATE: Final = f"{GROUP}/template"
 ANNOTATION_CANCEL_PREFIX: Final = "cancel.scheduler.merp.io/"
 
 # What Kubernetes itself writes.

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guarded_namespace import scheduled_job
+from guarded_namespace import grant, rule, scheduled_job
 from rest_identities import JOB, RestIdentities
 
 pytestmark = pytest.mark.cluster
@@ -102,3 +102,22 @@ def test_each_identity(rest_identities: RestIdentities, route: str) -> None:
         path = path_of(route, rest_identities, column)
         found[column] = rest_identities.status(method.upper(), path, token, body, media_type)
     assert found == dict(zip(COLUMNS, EXPECTED[route], strict=True))
+
+
+def test_who_may_not_create_pods_takes_no_approved_template(rest_identities: RestIdentities) -> None:
+    kube = rest_identities.kube
+    kube.kubectl("create", "configmap", "nightly", "--from-literal=template.yaml=nodeSelector: {disk: ssd}")
+    kube.kubectl("label", "configmap", "nightly", "scheduler.merp.io/template=true")
+    jobs = [rule("scheduler.merp.io", "scheduledjobs", "get", "list", "create"), rule("", "configmaps", "list")]
+    account = f"system:serviceaccount:{kube.namespace}:nobody"
+    grant(kube, "jobs-alone", jobs, account)
+    body = json.dumps({"name": "x", "job_type": "manual", "func": "inventory_check", "template": "nightly"}).encode()
+    plain = json.dumps({"name": "x", "job_type": "manual", "func": "inventory_check"}).encode()
+
+    def status(user: str, sent: bytes) -> int:
+        path = f"/api/v1/jobs?namespace={kube.namespace}"
+        return rest_identities.status("POST", path, rest_identities.tokens[user], sent, "application/json")
+
+    kube.until("the role holds", lambda: status("nobody", plain) == 201)
+    assert (status("editor", body), status("nobody", body)) == (201, 403)
+    kube.kubectl("delete", "rolebinding", "jobs-alone")

@@ -108,6 +108,7 @@
     - {name: MERP_METRICS_PORT, value: "8006"}
     - {name: MERP_TOKEN_FILE, value: /etc/merp-account/token}
     - {name: MERP_WATCH_NAMESPACE, value: {{ .Values.watchNamespace | quote }}}
+    - {name: MERP_TEMPLATE_NAMESPACE, value: {{ .Release.Namespace }}}
     {{- with .Values.api.limits }}
     - {name: MERP_REQUESTS_PER_SECOND, value: {{ .requestsPerSecond | quote }}}
     - {name: MERP_REQUEST_BURST, value: {{ .requestBurst | quote }}}
