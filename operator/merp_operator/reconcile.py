@@ -12,11 +12,12 @@ from typing import Final
 from merp_crds import names
 from merp_crds.common import parse_rfc3339
 from merp_crds.reasons import ConditionReason, Reason
-from merp_crds.scheduledjob import ScheduledJobStatus, Unrecorded, VerdictEntry
+from merp_crds.scheduledjob import ScheduledJobStatus, Unrecorded
 from merp_operator import (
     accounting,
     backfill,
     desired,
+    gone_runs,
     observe,
     outcome,
     pause,
@@ -38,7 +39,6 @@ from merp_operator.overdue_runs import OverdueRuns
 from merp_operator.picture import Pictures
 from merp_operator.recorder import Recorder
 from merp_operator.scheduled_job_statuses import ScheduledJobStatuses
-from merp_operator.situation import BY_CLOCK
 from merp_operator.starter import Starter
 from merp_operator.status import Judged, Told
 from merp_operator.watch import Key, Watch
@@ -139,7 +139,8 @@ class Reconciler:
         decision = await self._account(key, observed, problem, gone, now)
         judged = [Judged(run, outcome.judge(run)) for run in observed.runs]
         safe = self._safe(observed)
-        told = Told((*refusals, *self._verdicts(gone)), decision, safe, self._starter.refused(observed.uid), gate)
+        over = await gone_runs.verdicts(self._cluster, observed, gone, self._now())
+        told = Told((*refusals, *over), decision, safe, self._starter.refused(observed.uid), gate)
         wanted = status.compute(observed, judged, problem, defaults, now, told)
         self._record_runs(observed, judged, records.job_record(observed, defaults, wanted))
         after = observed.told if wanted == observed.status else observe.read_status(wanted)
@@ -279,18 +280,6 @@ class Reconciler:
             ending = outcome.vanished(run, owner_gone=gone, now=self._now())
             self._recorder.submit(row, [self._execution(row, run, ending)])
         return mine
-
-    def _verdicts(self, gone: list[Run]) -> list[VerdictEntry]:
-        """Verdicts of runs whose Jobs are gone, but for those that the accounting of due times ends."""
-        return [
-            status.verdict_of(run)
-            if run.finished
-            else status.verdict_entry(
-                run.name, run.due_time, run.trigger, outcome.vanished(run, owner_gone=False, now=self._now())
-            )
-            for run in gone
-            if run.finished or run.trigger not in BY_CLOCK
-        ]
 
     def _told_of(self, key: Key, gone: list[Run]) -> None:
         """The status has their verdicts, so they need not be told of again; nor those of a job of before."""

@@ -1,5 +1,7 @@
 """Requests for runs before a played cluster, the operator killed at any write: each says what its run came to."""
 
+from datetime import timedelta
+
 import pytest
 from cluster_objects import job_run
 from played_cluster import KEY, Json, Killed
@@ -70,3 +72,32 @@ async def test_a_request_whose_finished_job_went_while_nobody_looked_says_what_i
     world.start_process()
     await world.settle()
     assert told(world) == ("success", "Completed")
+
+
+@pytest.mark.parametrize("ends", ["with-the-operator-there", "while-it-is-away"])
+async def test_a_job_that_is_deleted_by_hand_ends_its_run_as_cancelled(ends: str) -> None:
+    world = asked()
+    await world.settle()
+    assert [entry["state"] for entry in world.status["active"]] == ["waiting"]
+    world.cluster.jobs.clear()
+    if ends == "while-it-is-away":
+        world.start_process()
+    world.show()
+    await world.settle()
+    assert told(world) == ("cancelled", "JobDeleted")
+    [entry] = world.status["recent"]
+    assert (entry["verdict"], entry["reason"], entry["trigger"]) == ("cancelled", "JobDeleted", "manual")
+    assert world.cluster.written("create_event") == ["Ready", "RunCancelled"]
+    before = world.status
+    world.now += timedelta(seconds=10)
+    await world.settle()
+    assert world.status == before
+
+
+async def test_a_run_whose_job_no_watch_shows_yet_is_not_taken_for_deleted() -> None:
+    world = asked()
+    await world.settle()
+    world.watch.jobs._replace((KEY[0], world.status["active"][0]["run"]), None)
+    world.reconciler._vanished.clear()
+    await world.look()
+    assert "recent" not in world.status
