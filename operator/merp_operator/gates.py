@@ -102,7 +102,8 @@ class Gates:
     ) -> _Waits:
         """Each run that waits: released, ended, or told what it waits for."""
         jobs = {run.name: run for run in observed.runs}
-        turns = overlap.decide(overlap.read(observed), spec.concurrency_policy, spec.max_queued)
+        last_end = overlap.last_end(observed)
+        turns = overlap.decide(overlap.read(observed), spec.concurrency_policy, spec.max_queued, last_end)
         for end in turns.ends:
             await self._end(jobs[end.run], end.verdict, end.reason, end.sentence, now)
         waiting = {turn.run: turn.sentence for turn in turns.turns}

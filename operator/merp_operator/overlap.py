@@ -16,6 +16,10 @@ from merp_crds.scheduledjob import ConcurrencyPolicy
 from merp_operator import requests
 from merp_operator.observe import Observed, Run
 
+# Whoever ended so may never have had a Job.
+_WITHOUT_JOB: Final = frozenset(
+    {Reason.START_REFUSED, Reason.CALENDAR, Reason.NAME_TAKEN, Reason.OUTAGE, Reason.TOO_LATE}
+)
 _BY_OVERLAP: Final = frozenset({Reason.OVERLAP.value, Reason.QUEUE_FULL.value})
 
 
@@ -95,6 +99,19 @@ def read(observed: Observed) -> tuple[Unit, ...]:
     return tuple(_unit(run, run.name in allowed) for run in observed.runs)
 
 
+def last_end(observed: Observed) -> datetime | None:
+    """When the last run ended whose Job is gone, as far as the status remembers."""
+    before, seen = observed.told, {run.name for run in observed.runs}
+    return max(
+        (
+            entry.end_time
+            for entry in (*before.recent, *before.newest.values())
+            if entry.run not in seen and entry.reason.value not in _BY_OVERLAP and entry.reason not in _WITHOUT_JOB
+        ),
+        default=None,
+    )
+
+
 def _unit(run: Run, asked: bool) -> Unit:
     annotations = run.job["metadata"].get("annotations") or {}
     written = annotations.get(names.ANNOTATION_ENDED)
@@ -122,11 +139,13 @@ def _reason(written: str | None) -> object:
     return told.get("reason") if isinstance(told, dict) else None
 
 
-def decide(units: Iterable[Unit], policy: ConcurrencyPolicy, max_queued: int) -> Decision:
+def decide(
+    units: Iterable[Unit], policy: ConcurrencyPolicy, max_queued: int, last_end: datetime | None = None
+) -> Decision:
     """What becomes of the waiting ones of all runs of a job.
 
-    The finished ones are looked at too: a run that was made while another was unfinished stays the second, also where
-    nobody looked in time.
+    `last_end` is when the last of those ended that are not among them any more. The finished ones are looked at too: a
+    run that was made while another was unfinished stays the second, also where nobody looked in time.
     """
     found = sorted(units, key=lambda unit: (unit.began, unit.due_time, unit.name))
     waiting = [unit for unit in found if unit.ended is None and not unit.released and not unit.ending]
@@ -137,9 +156,9 @@ def decide(units: Iterable[Unit], policy: ConcurrencyPolicy, max_queued: int) ->
         case ConcurrencyPolicy.FORBID:
             return _forbid(found, rest, beside)
         case ConcurrencyPolicy.QUEUE:
-            return _queue(found, rest, beside, max_queued)
+            return _queue(found, rest, beside, max_queued, last_end)
         case ConcurrencyPolicy.REPLACE:
-            return _replace(found, rest, beside)
+            return _replace(found, rest, beside, last_end)
         case ConcurrencyPolicy.ALLOW:
             return Decision(beside)
 
@@ -167,7 +186,9 @@ def _forbid(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...]) -> De
     return Decision(tuple(goes_on), ends=tuple(ends))
 
 
-def _queue(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...], max_queued: int) -> Decision:
+def _queue(
+    found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...], max_queued: int, last_end: datetime | None
+) -> Decision:
     """One at a time, oldest due time first; who has the turn is in the queue no more."""
     queue = sorted(rest, key=lambda unit: (unit.due_time, unit.began, unit.name))
     goes_on = list(beside)
@@ -176,7 +197,7 @@ def _queue(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...], max_qu
     if queue and not busy:
         first = queue.pop(0)
         before = [unit.ended for unit in found if unit.ended is not None and not unit.passed]
-        since = max([first.began, *before])
+        since = max([first.began, *before, *([] if last_end is None else [last_end])])
         goes_on.append(GoOn(first.name, since, since))
     kept, full = queue[:max_queued], queue[max_queued:]
     turns = [
@@ -187,7 +208,7 @@ def _queue(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...], max_qu
     return Decision(tuple(goes_on), tuple(turns), tuple(ends))
 
 
-def _replace(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...]) -> Decision:
+def _replace(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...], last_end: datetime | None) -> Decision:
     """The one that was made last takes the place of all that were made before it."""
     # One that was asked to run beside others replaces none. The last one may be running already, or be over.
     last = next((unit for unit in reversed(found) if not (unit.allowed or unit.passed)), None)
@@ -203,7 +224,8 @@ def _replace(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...]) -> D
         return Decision(beside, ends=ends)
     earlier = found[: found.index(last)]
     running = [unit for unit in earlier if unit.ended is None and (unit.released or unit.ending)]
-    clear = max([last.began, *(unit.ended for unit in earlier if unit.ended is not None and not unit.passed)])
+    before = [unit.ended for unit in earlier if unit.ended is not None and not unit.passed]
+    clear = max([last.began, *before, *([] if last_end is None else [last_end])])
     return Decision(
         (*beside, GoOn(last.name, last.began, clear)),
         ends=ends,

@@ -34,22 +34,22 @@ class Courses:
         self._image = image
         self._folder = folder
 
-    def compare(self, plans: Callable[[int], Mapping[str, Plan]]) -> tuple[set[str], set[tuple[str, Moment]]]:
+    def compare(
+        self, plans: Mapping[str, Plan] | Callable[[int], Mapping[str, Plan]]
+    ) -> tuple[set[str], set[tuple[str, Moment]]]:
         """Fail where a course under one of the plans comes to another end than the unharmed one.
 
-        `plans` are asked for by the number of writes that the unharmed one has. Returns the kinds of these, and at
-        which kinds the operator was killed.
+        Where `plans` are asked for by the number of writes that the unharmed one has, it is told first; else all are
+        told at once. Returns the kinds of its writes, and at which kinds the operator was killed.
         """
-        unharmed, operator = self._told("unharmed", let_pass)
-        writes = [kind(write) for write in operator.proxy.writes if kind(write)]
-        print(f"{self._scenario.name}: {len(writes)} writes, {dict(Counter(writes))}")
-
-        def course(entry: tuple[str, Plan]) -> tuple[str, Json, list[tuple[Write, Moment]]]:
-            end, cut = self._told(*entry)
-            return entry[0], end, cut.proxy.cuts
-
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            courses = list(pool.map(course, plans(len(writes)).items()))
+            first = pool.submit(self._told, "unharmed", let_pass)
+            if callable(plans):
+                plans = plans(len(_changing(first.result()[1])))
+            courses = list(pool.map(self._course, plans.items()))
+            unharmed, operator = first.result()
+        writes = _changing(operator)
+        print(f"{self._scenario.name}: {len(writes)} writes, {dict(Counter(writes))}")
         wrong = [f"{name}: {found}" for name, end, _ in courses for found in differences(end, unharmed)]
         # One a line: a report cuts what is compared.
         print(*wrong, sep="\n")
@@ -57,6 +57,10 @@ class Courses:
         kills = sum(len(cut) for _, _, cut in courses)
         print(f"{self._scenario.name}: the same end in {len(courses)} courses with {kills} kills")
         return set(writes), {(kind(write), moment) for _, _, cut in courses for write, moment in cut}
+
+    def _course(self, entry: tuple[str, Plan]) -> tuple[str, Json, list[tuple[Write, Moment]]]:
+        end, cut = self._told(*entry)
+        return entry[0], end, cut.proxy.cuts
 
     def _told(self, name: str, plan: Plan) -> tuple[Json, CutOperator]:
         """The end of the story under an operator that is killed by a plan, once all stands still."""
@@ -86,6 +90,10 @@ class Courses:
             assert later == [], f"{name}: written anew: {later}"
             assert "Traceback" not in operator.process.log.read_text()
             return final_state(kube, database), operator
+
+
+def _changing(operator: CutOperator) -> list[str]:
+    return [kind(write) for write in operator.proxy.writes if kind(write)]
 
 
 def at_every_write(writes: int) -> dict[str, Plan]:

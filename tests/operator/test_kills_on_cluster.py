@@ -28,5 +28,5 @@ def test_the_end_is_the_same(
     cluster: Cluster, definitions: None, task_image: str, tmp_path: Path, scenario: Scenario
 ) -> None:
     courses = Courses(scenario, cluster, task_image, tmp_path)
-    writes, cuts = courses.compare(at_every_write if long() else lambda _: {"of each kind": of_each_kind()})
+    writes, cuts = courses.compare(at_every_write if long() else {"of each kind": of_each_kind()})
     assert cuts == set(itertools.product(writes, Moment))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -226,6 +227,46 @@ def test_what_overlap_decides(units: list[Unit], policy: str, expected: dict[str
 )
 def test_what_is_gated(spec: dict[str, Any], expected: bool) -> None:
     assert is_gated(ScheduledJobSpec.model_validate(spec)) is expected
+
+
+@pytest.mark.parametrize(
+    ("policy", "last_end", "expected"),
+    [
+        pytest.param("Queue", None, ("02:00", "02:00"), id="does-nothing-nothing-is-remembered"),
+        pytest.param("Queue", "01:30", ("02:00", "02:00"), id="does-nothing-it-ended-before"),
+        pytest.param("Queue", "03:00", ("03:00", "03:00"), id="Queue-its-turn-came-when-that-ended"),
+        pytest.param("Replace", "03:00", ("02:00", "03:00"), id="Replace-that-is-what-it-replaced"),
+        pytest.param("Forbid", "03:00", ("02:00", "02:00"), id="Forbid-waits-for-none"),
+        pytest.param("Allow", "03:00", ("02:00", "02:00"), id="Allow-waits-for-none"),
+    ],
+)
+def test_what_ended_counts_though_its_job_is_gone(policy: str, last_end: str | None, expected: tuple[str, str]) -> None:
+    found = overlap.decide([W1], ConcurrencyPolicy(policy), 2, None if last_end is None else at(last_end))
+    assert [(f"{entry.since:%H:%M}", f"{entry.clear:%H:%M}") for entry in found.goes_on] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        pytest.param({}, at("02:30"), id="ran"),
+        pytest.param({"verdict": "skipped", "reason": "DependencyTimeout"}, at("02:30"), id="waited-too-long"),
+        pytest.param({"run": "j-29926800"}, None, id="does-nothing-its-job-is-there"),
+        pytest.param({"verdict": "skipped", "reason": "QueueFull"}, None, id="stood-in-nobodys-way"),
+        pytest.param({"verdict": "missed", "reason": "Outage"}, None, id="had-no-run"),
+        pytest.param({"reason": "StartRefused"}, None, id="was-never-made"),
+    ],
+)
+def test_the_last_end_that_is_remembered(entry: dict[str, Any], expected: datetime | None) -> None:
+    ended = {
+        "run": "j-1",
+        "trigger": "manual",
+        "verdict": "failed",
+        "reason": "ExitCode",
+        "endTime": rfc3339(at("02:30")),
+    }
+    older = ended | {"run": "j-0", "endTime": rfc3339(at("01:30")), "reason": "QueueFull"}
+    body = scheduled_job(status={"recent": [ended | entry, older]})
+    assert overlap.last_end(observe.observe(body, None, [(job(), [])], [])) == expected
 
 
 DUE = {names.ANNOTATION_DUE_TIME: rfc3339(at("02:00"))}

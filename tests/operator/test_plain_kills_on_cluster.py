@@ -28,7 +28,7 @@ def test_the_end_is_the_same(
     cluster: Cluster, definitions: None, task_image: str, tmp_path: Path, scenario: Scenario
 ) -> None:
     courses = Courses(scenario, cluster, task_image, tmp_path)
-    writes, cuts = courses.compare(at_every_write if long() else lambda _: {"one of each kind": one_of_each_kind()})
+    writes, cuts = courses.compare(at_every_write if long() else {"one of each kind": one_of_each_kind()})
     if long():
         assert cuts == set(itertools.product(writes, Moment))
     else:
