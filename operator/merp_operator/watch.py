@@ -348,7 +348,8 @@ class Watch:
         # The last state of a pod that is gone stays while its Job is there: it holds the exit code.
         job_exists = self.jobs.get(namespace, job) is not None
         self._index(self._pods_of, (namespace, job), item, present=after is not None or job_exists)
-        self._calmly(namespace, owner)
+        # The log of one that failed is read before it goes, and that may be at once.
+        (self._changed if attempt.has_failed(item) else self._calmly)(namespace, owner)
 
     @staticmethod
     def _index(index: defaultdict[Key, dict[str, Json]], key: Key, item: Json, *, present: bool) -> None:

@@ -186,11 +186,19 @@ def test_a_new_run_that_waits_is_looked_at_with_no_delay(told: Told, suspended: 
     assert told.of_job(job(spec={"suspend": suspended})) == expected
 
 
-def test_a_pods_change_is_told_calmly(told: Told) -> None:
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(pod(), ["j calmly"], id="it-is-there"),
+        pytest.param(pod(running=True), ["j calmly"], id="it-runs"),
+        pytest.param(pod(terminated={"exitCode": 0}), ["j calmly"], id="it-succeeded"),
+        pytest.param(pod(terminated={"exitCode": 1}), ["j"], id="it-failed-and-has-a-log"),
+    ],
+)
+def test_a_pods_change_is_told_calmly_unless_it_failed(told: Told, body: Json, expected: list[str]) -> None:
     told.of_job(job())
-    body = pod(running=True)
     key = body["metadata"]["namespace"], body["metadata"]["name"]
-    assert told.of(lambda: told.watch.pods._replace(key, body)) == ["j calmly"]
+    assert told.of(lambda: told.watch.pods._replace(key, body)) == expected
     # The same again is no change.
     assert told.of(lambda: told.watch.pods._replace(key, body)) == []
 
