@@ -1,7 +1,8 @@
 """Statements of an SQL script: split, checked, executed."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -42,7 +43,8 @@ def statements_of(script: str, values: Mapping[str, Any], required: set[str]) ->
     the mysql client, and for a script without a statement.
     """
     # Split, not parsed: what stands in brackets does not matter here, and sqlparse counts that up to a limit.
-    found = [_statement(each, values) for each in FilterStack().run(script)]
+    stack = FilterStack()  # type: ignore[no-untyped-call]  # the library has no types
+    found = [_statement(each, values) for each in stack.run(script)]  # type: ignore[no-untyped-call]  # as above
     statements = [each for each in found if each.first_word]
     problems = []
     if not statements:
@@ -68,37 +70,38 @@ def execute(
             raise ParameterError(
                 f"script: {control.beginning} would end the transaction: leave it out, or say transaction: false"
             )
-        with engine.begin() as connection:
-            results = [
-                _one(connection, each, number, len(statements), progress, "nothing of the script stands")
-                for number, each in enumerate(statements, start=1)
-            ]
+        with _committed(engine, "the script") as connection:
+            results = []
+            for number, each in enumerate(statements, start=1):
+                results.append(_one(connection, each, number, len(statements), "nothing of the script stands"))
+                progress(number, len(statements), each.beginning)
     else:
         results = []
         for number, each in enumerate(statements, start=1):
-            with engine.begin() as connection:
-                results.append(
-                    _one(connection, each, number, len(statements), progress, f"the {number - 1} before it stand")
-                )
+            before = f"the {number - 1} before it stand"
+            with _committed(engine, f"statement {number} of {len(statements)}") as connection:
+                results.append(_one(connection, each, number, len(statements), before))
+            progress(number, len(statements), each.beginning)
     return {"statements": len(statements), "results": results[:_MAX_STATEMENTS]}
 
 
-def _one(
-    connection: Connection,
-    statement: Statement,
-    number: int,
-    total: int,
-    progress: Callable[[int, int, str], None],
-    what_stands: str,
-) -> dict[str, Any]:
+@contextmanager
+def _committed(engine: Engine, what: str) -> Iterator[Connection]:
+    """A transaction. Raises TaskFailed where its end is not known."""
     try:
-        outcome = _outcome(connection.execute(text(statement.sql), statement.values))
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        raise TaskFailed(f"{what}: {error.orig}; it was being committed, and may stand or not") from error
+
+
+def _one(connection: Connection, statement: Statement, number: int, total: int, what_stands: str) -> dict[str, Any]:
+    try:
+        return _outcome(connection.execute(text(statement.sql), statement.values))
     except DBAPIError as error:
         raise TaskFailed(
             f"statement {number} of {total} ({statement.beginning}): {error.orig}; {what_stands}"
         ) from error
-    progress(number, total, statement.beginning)
-    return outcome
 
 
 def _outcome(result: CursorResult[Any]) -> dict[str, Any]:
