@@ -184,6 +184,19 @@ class TestShape:
             assert env(entry)["MERP_DEFAULT_IMAGE"] == "erp/tasks:v7"
         hook = pods["Job/erp-merp-scheduler-catalogue-publish"]
         assert [entry["image"] for entry in hook["initContainers"]] == ["erp/tasks:v7"]
+        assert hook["containers"][0]["command"][-1] == "erp/tasks:v7"
+
+    def test_catalogues_of_further_images_are_mounted_where_both_services_look(self, chart):
+        objects = chart.objects("catalogue.configMaps={erp-tasks,wms.tasks}", "catalogue.fromNamespaces=false")
+        pod = objects.pods()["Deployment/erp-merp-scheduler"]
+        volumes = {volume["name"]: volume.get("configMap") for volume in pod["volumes"]}
+        for entry in pod["containers"]:
+            folder = env(entry)["MERP_CATALOGUES"]
+            mounted = {mount["mountPath"]: volumes[mount["name"]] for mount in entry["volumeMounts"]}
+            for name in ("erp-tasks", "wms.tasks"):
+                # Optional: one that is not there yet must not hold up the pod.
+                assert mounted[f"{folder}/{name}"] == {"name": name, "optional": True}
+        assert env(container(pod, "operator"))["MERP_PUBLISHED_CATALOGUES"] == "false"
 
 
 class TestCalendars:

@@ -275,6 +275,18 @@ def test_what_env_from_takes_from_a_secret_is_hidden_and_mistakes_are_told_at_th
         "task.kwargs: connection expected the name of one of the job's connections (spec.connections); "
         "task.kwargs: detialed is no parameter of the task: did you mean detailed?"
     )
+    broken = {"image": "a:1", "catalogue.json": "{"}
+    labels = {"scheduler.merp.io/catalogue": "true"}
+    erp.kube.apply(
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "broken", "labels": labels}, "data": broken}
+    )
+
+    def event() -> str | None:
+        found = [entry for entry in erp.kube.list("events") if entry["reason"] == "InvalidCatalogue"]
+        return found[0]["message"] if found and found[0]["involvedObject"]["name"] == "broken" else None
+
+    assert erp.kube.until("its Event", event).startswith("data.catalogue.json: is no output of `merp-runner catalogue`")
+
     # Who may not read ConfigMaps passes the gateway, and is told by the operator.
     asked = erp.gateway.ask("POST", "/api/v1/jobs/hidden/execute", {"args": [1]})
     assert asked.status == 202, asked.body

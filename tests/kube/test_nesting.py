@@ -15,6 +15,12 @@ def read():
         deep = json.loads(opening * 9990 + "1" + closing * 9990)
         copied = copy.deepcopy(deep)
         assert json.dumps(copied, separators=(",", ":")) == opening * 9990 + "1" + closing * 9990
+        text = opening * 23_000 + "1" + closing * 23_000
+        try:
+            assert json.loads(text) == json.loads(text)
+            assert len(repr(json.loads(text))) > 46_000
+        except RecursionError:
+            pass  # later Pythons have a limit of their own, of ten thousand
         try:
             json.loads(opening * 200_000)
         except RecursionError:
