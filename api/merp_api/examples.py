@@ -252,7 +252,7 @@ ANSWERS: Final[Mapping[str, BaseModel]] = {
             ]
         ),
         JobTotalsList(items=[_TOTALS]),
-        HealthView(status="ready", api_server="reachable", records="current"),
+        HealthView(status="ready", api_server="reachable", cache="current", records="current"),
     )
 }
 # What is not as the answer of its model usually is, by the route's name and status.
@@ -260,7 +260,9 @@ OF_ROUTES: Final[Mapping[str, BaseModel]] = {
     "execute_job 202": _WAITING,
     "retry_execution 202": _WAITING.model_copy(update={"trigger": "retry"}),
     "get_health 200": HealthView(status="ok"),
-    "get_readiness 503": HealthView(status="not ready", api_server="unreachable", records="current"),
+    "get_readiness 503": HealthView(
+        status="not ready", api_server="unreachable", cache="scheduledjobs not watched for 4 s", records="current"
+    ),
 }
 LOG: Final = "stocktake: 3 of 3 warehouses compared\n"
 

@@ -176,7 +176,8 @@ def main() -> int:
         History(records, jobs=500, days=100, end=datetime.now(UTC), record_days=50).write(engine)
         engine.dispose()
         print(f"{records:,} records", flush=True)
-        gateway = GatewayProcess(Path(folder), kube, url)
+        # One client is all who ask here.
+        gateway = GatewayProcess(Path(folder), kube, url, {"MERP_REQUESTS_PER_SECOND": "0"})
         kube.kubectl(
             "create",
             "clusterrolebinding",

@@ -51,6 +51,7 @@ EXPECTED: dict[str, tuple[int, ...]] = {
     "get_worst_jobs": READ,
     "get_execution": READ,
     "get_log": READ,
+    "get_events": READ,
     "cancel_execution": ACCEPTED,
     "retry_execution": ACCEPTED,
     "list_pools": READ,
