@@ -238,6 +238,23 @@ async def test_after_410_it_lists_anew_and_is_ready_again(caching: Any, cluster:
     assert await listed(caching) == ["j"]
 
 
+async def test_a_watch_that_ends_by_a_fault_ends_the_process(
+    applications: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = applications(cached=True)
+    cache = gateway.app.state.services.cache
+
+    async def fail() -> None:
+        raise KeyError("metadata")
+
+    monkeypatch.setattr(cache.pools.reflector, "run", fail)
+    assert (await gateway.get("/healthz", None)).status_code == 200
+    with pytest.raises(ExceptionGroup):
+        await cache.run()
+    assert (await gateway.get("/healthz", None)).status_code == 503
+    assert "a fault of the gateway" in caplog.text
+
+
 async def test_one_watched_namespace_is_read_from_memory_and_the_others_live(
     applications: Any, cluster: Any, scheduled_job: Any
 ) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from merp_api.identity import Identities, Remembered
+from merp_api.identity import Caller, Identities, Remembered
+from merp_api.problems import Problem
 from merp_api.reviews import Access, Subject
 from merp_crds.names import ANNOTATION_PAUSED
 
@@ -248,6 +249,11 @@ class CountingReviews:
         pytest.param(_web_token("soon"), 59, 1, id="expiry-is-no-number"),
         pytest.param("a.!!.c", 0, 0, id="no-token"),
         pytest.param("a.b.c", 59, 1, id="claims-are-no-json"),
+        pytest.param(_web_token(10**400), 59, 1, id="expiry-is-beyond-any-float"),
+        pytest.param(_web_token(999), 0, 2, id="expired-is-not-remembered"),
+        pytest.param(
+            "a." + base64.urlsafe_b64encode(b"[" * 9000).decode() + ".c", 59, 1, id="claims-are-nested-deeply"
+        ),
     ],
 )
 async def test_how_long_an_identity_is_remembered(token: str, after: float, asked: int) -> None:
@@ -262,6 +268,31 @@ async def test_how_long_an_identity_is_remembered(token: str, after: float, aske
     caller = await identities.caller([f"bearer {token}"])
     assert (caller.user, reviews.asked) == ("me", asked)
     assert token not in repr(caller)
+
+
+@pytest.mark.parametrize(("after", "asked"), [(0, 1), (9.9, 1), (10, 2)])
+async def test_how_long_a_refusal_is_remembered(after: float, asked: int) -> None:
+    reviews, clock = CountingReviews(), Clock()
+    identities = Identities(reviews, clock=clock, wall_clock=clock)
+    for _ in range(2):
+        with pytest.raises(Problem, match="does not accept the token"):
+            await identities.caller(["Bearer unknown"])
+        clock.now += after
+    assert reviews.asked == asked
+
+
+async def test_two_who_are_called_alike_are_two_where_anything_else_differs() -> None:
+    reviews, clock = CountingReviews(), Clock()
+    identities = Identities(reviews, clock=clock, wall_clock=clock)
+    subjects = [
+        Subject("me"),
+        Subject("me", groups=("g",)),
+        Subject("me", uid="u"),
+        Subject("me", extra=(("k", ("v",)),)),
+    ]
+    for subject in [*subjects, *subjects]:
+        await identities.allows(Caller(subject, "t"), Access("list", "scheduledjobs", "erp"))
+    assert reviews.asked == len(subjects)
 
 
 @pytest.mark.parametrize(("after", "asked"), [(9.9, 1), (10, 2)])

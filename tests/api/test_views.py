@@ -1,12 +1,13 @@
 """What is shown of a ScheduledJob."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from merp_api.views import job_view, run_view
+from merp_api.views import job_view, job_view_until, run_view
+from merp_crds.common import parse_rfc3339
 from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_PAUSED
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -218,3 +219,27 @@ def test_an_execution_from_its_request(status: dict[str, Any], expected: str) ->
     }
     view = run_view(run, "u-1", "盘点")
     assert (view.status, view.job_id, view.due_time, view.recorded) == (expected, "j", NOW, False)
+
+
+@pytest.mark.parametrize(
+    ("job", "until"),
+    [
+        pytest.param(_job(SEEN), None, id="the-operators-word-stays"),
+        pytest.param(_job(schedule=None), None, id="manual"),
+        pytest.param(_job(), "2026-12-01T00:00:00Z", id="until-its-next-due-time-while-nobody-has-seen-it"),
+        pytest.param(
+            _job({"observedGeneration": 2}), "2026-12-01T00:00:00Z", id="until-a-due-time-is-to-be-accounted-for"
+        ),
+        pytest.param(_job(SEEN, {ANNOTATION_PAUSED: NOTE}), "2026-11-26T00:00:00Z", id="until-its-pause-ends"),
+        pytest.param(_job(SEEN, {ANNOTATION_PAUSED: OVER}), None, id="pause-is-over"),
+        pytest.param(_job(SEEN, {ANNOTATION_PAUSED: "true"}), None, id="pause-without-an-end"),
+        pytest.param(_job(SEEN, {ANNOTATION_PAUSED: '{"until": "soon"}'}), None, id="an-end-that-is-no-time"),
+        pytest.param(_job(schedule={"cron": "never"}), None, id="schedule-that-is-none"),
+    ],
+)
+def test_how_long_a_view_is_good(job: dict[str, Any], until: str | None) -> None:
+    found = job_view_until(job, "UTC", NOW)
+    assert found == (None if until is None else parse_rfc3339(until))
+    if found is not None:
+        # Up to then it is the same; and from then on it may be another.
+        assert job_view(job, "UTC", found - timedelta(seconds=1)) == job_view(job, "UTC", NOW)

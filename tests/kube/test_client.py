@@ -1,13 +1,14 @@
 """What goes to the API server, and what comes back as an error."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from merp_kube.client import APPLY_PATCH, MERGE_PATCH, ApiError, Client, Unreachable, encode, server_only
+from merp_kube.client import APPLY_PATCH, MERGE_PATCH, ApiError, Client, Unreachable, encode, server_only, with_token_of
 from merp_kube.paths import BUSINESS_CALENDAR, JOB
 
 TEXTS = ["plain", "仓库𠮷✅", "\x00\x7f\x85\u2028\ufeff", '\\ud83d "quoted" \\', "\n\t"]
@@ -90,3 +91,31 @@ async def test_a_server_that_is_not_there_is_told(unused_tcp_port: int) -> None:
     async with Client(server_only(host=f"http://127.0.0.1:{unused_tcp_port}", ca_file=None)) as made:
         with pytest.raises(Unreachable, match="GET /x"):
             await made.call("GET", "/x")
+
+
+async def test_a_token_of_a_file_is_read_again_and_the_last_one_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("first\n")
+    monkeypatch.setattr("merp_kube.client._TOKEN_SECONDS", 0.0)
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    async with TestServer(app) as server:
+        configuration = with_token_of(host=str(server.make_url("")), ca_file=None, token_file=file)
+        async with Client(configuration) as client:
+            told = [await client.call("GET", "/who")]
+            file.write_text("second")
+            told.append(await client.call("GET", "/who"))
+            file.unlink()
+            told.append(await client.call("GET", "/who"))
+    assert [entry["authorization"] for entry in told] == ["Bearer first", "Bearer second", "Bearer second"]
+
+
+@pytest.mark.parametrize("content", [None, "", " \n", "токен"])
+def test_without_a_token_in_the_file_there_is_no_client(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_text(content, encoding="utf-8")
+    with pytest.raises(ValueError, match="no token can be read from"):
+        with_token_of(host="http://127.0.0.1:1", ca_file=None, token_file=file)

@@ -119,3 +119,16 @@ async def test_an_outage_is_waited_for_and_told_once(script: Any, caplog: pytest
     assert changes == [(None, "a@6")]
     told = [record.getMessage() for record in caplog.records if record.name == "merp_kube.reflector"]
     assert [text.split(":")[0] for text in told] == ["watch of jobs", "watch of jobs works again"]
+
+
+async def test_whether_it_is_current_and_that_it_listed_is_told(script: Any) -> None:
+    played, reflector, changes = script
+    listed: list[int] = []
+    reflector._on_listed = lambda: listed.append(reflector.version)
+    assert (reflector.version, reflector.lost_at is None) == (0, False)
+    played.lists = [page(item("a", 1), version=5), page(item("b", 2), version=9)]
+    played.watches = [503, [{"type": "ERROR", "object": {"code": 410, "message": "too old"}}], []]
+    await play(played, reflector)
+    # The last watch ended, and the next one has not begun.
+    assert (listed, reflector.version, reflector.lost_at is None, reflector.error) == ([5, 9], 9, False, None)
+    assert changes == [(None, "a@1"), ("a@1", None), (None, "b@2")]
