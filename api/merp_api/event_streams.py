@@ -18,7 +18,7 @@ from merp_api.cache import Cache
 from merp_api.feed import Feed, Message, Place, Source, is_behind, written_place
 from merp_api.identity import Caller, Identities
 from merp_api.limits import Streams
-from merp_api.problems import Problem
+from merp_api.problems import FieldError, Problem
 from merp_api.reviews import Access
 from merp_crds.names import JOB_RUNS, SCHEDULED_JOBS
 from merp_kube.client import ApiError, Unreachable
@@ -91,14 +91,18 @@ class EventStreams:
     async def open(self, caller: Caller, namespace: str | None, last: Place | None) -> "EventStream":
         """A stream of a namespace, or of all (None), from behind the place `last`, else from now on.
 
-        Raises Problem 403, 429, and 503 where there is nothing to tell now.
+        Raises Problem 403, 400 for what is not watched here, 429, and 503 where there is nothing to tell now.
         """
         cache = self._cache
         if cache is None:
             raise Problem(problems.NO_EVENTS, "this gateway has no token of its own to watch the cluster with")
         sources = await self._sources(caller, namespace)
+        if not cache.jobs.covers(namespace):
+            # For as long as it is installed so: to come again would be of no use.
+            detail = f"is not watched: this installation serves {cache.namespace} alone"
+            raise problems.validation([FieldError("namespace", "out_of_range", detail, "query")])
         if self._closing or not all(cache.has(mirror, namespace) for mirror in (cache.jobs, cache.runs)):
-            why = cache.trouble() or "it does not watch that namespace"
+            why = cache.trouble() or "the gateway is ending"
             raise Problem(problems.NO_EVENTS, f"nothing can be told now: {why}", headers={"Retry-After": "3"})
         place, number, pending = cache.feed.place, cache.feed.end, list[Message]()
         if last is not None:

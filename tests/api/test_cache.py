@@ -272,6 +272,15 @@ async def test_one_watched_namespace_is_read_from_memory_and_the_others_live(
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("query", ["?namespace=default", "?namespace=*", ""])
+async def test_events_of_what_is_never_watched_are_a_mistake_and_no_outage(applications: Any, query: str) -> None:
+    gateway = await applications(cached=True, settings={"merp_watch_namespace": "erp"}).started()
+    refused = await gateway.get(f"/api/v1/events{query}")
+    [error] = refused.json()["errors"]
+    assert (refused.status_code, error["field"], error["in"]) == (400, "namespace", "query")
+    assert error["detail"] == "is not watched: this installation serves erp alone"
+
+
 async def test_executions_that_are_not_recorded_are_found_in_memory(
     caching: Any, cluster: Any, scheduled_job: Any
 ) -> None:
