@@ -18,6 +18,8 @@ import pytest
 from merp_api.__main__ import main
 from merp_api.settings import Settings
 
+pytestmark = pytest.mark.processes
+
 TOKEN = "token-of-admin"
 
 

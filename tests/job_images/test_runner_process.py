@@ -15,6 +15,8 @@ from merp_crds.reasons import Reason, Verdict
 from merp_operator.observe import read_run
 from merp_operator.outcome import Outcome, judge
 
+pytestmark = pytest.mark.processes
+
 STRICT = {"parse_constant": lambda name: pytest.fail(f"{name} is not JSON")}
 
 
