@@ -22,6 +22,7 @@ from merp_operator.scheduled_job_statuses import distance
 Json = dict[str, Any]
 # What is late for another reason than the distance of a status' writes: a failed look is tried again within a second.
 _QUIET_SECONDS: Final = 1.5
+_READY: Final = 200
 _AT_ONCE: Final = 3
 
 
@@ -145,8 +146,11 @@ def _stands_still(kube: Kube, operator: CutOperator, seconds: float) -> int:
     """How many writes there were when nothing had been written for so long."""
 
     def quiet() -> int | None:
+        # One that was killed at its last write is still starting: it has written nothing, and will.
+        if operator.process.ask("readyz") != _READY:
+            return None
         before = len(operator.proxy.writes)
         time.sleep(seconds)
         return before if len(operator.proxy.writes) == before else None
 
-    return kube.until("nothing is written any more", quiet, 60)
+    return kube.until("nothing is written any more", quiet, SECONDS)
