@@ -22,6 +22,8 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -34,6 +36,7 @@ import mariadb_server  # noqa: E402  (the path comes first)
 import processor_time  # noqa: E402
 from cluster_objects import minutely  # noqa: E402
 from kube import Kube  # noqa: E402
+from mariadb_server import Server  # noqa: E402
 from operator_process import OperatorProcess  # noqa: E402
 
 from merp_cluster.cluster import Cluster  # noqa: E402
@@ -214,36 +217,54 @@ def clear(kube: Kube) -> None:
     kube.until("no Job is left", lambda: not kube.list("jobs"), 120)
 
 
-def measure(cluster: Cluster, seconds: float, *, pinned: bool) -> bool:
+def scheduled_jobs() -> list[Json]:
+    """The jobs whose runs the generator makes: nothing else starts any."""
+    bodies = [minutely("none:1", f"j{number:02}", concurrencyPolicy="Allow") for number in range(JOBS)]
+    for body in bodies:
+        del body["spec"]["schedule"]
+    return bodies
+
+
+@contextmanager
+def recording(kube: Kube, server: Server, database: str) -> Iterator[OperatorProcess]:
+    """An operator that records what happens in the namespace, and has looked at every job."""
+    place = {"DB_HOST": "127.0.0.1", "DB_PORT": str(server.port), "DB_NAME": database, "DB_USER": "root"}
+    with tempfile.TemporaryDirectory() as folder:
+        operator = OperatorProcess(Path(folder), kube.cluster.kubeconfig, kube.namespace, **place)
+        operator.is_measured = False
+        try:
+            operator.start()
+            jobs = [item["metadata"]["name"] for item in kube.list("scheduledjobs")]
+            kube.until("all are ready", lambda: all(kube.condition(name, "Ready") for name in jobs), 60)
+            yield operator
+        finally:
+            operator.stop()
+
+
+def records(server: Server, database: str, completed: dict[str, datetime], seen: datetime) -> list[float]:
+    """The lags of the records, in seconds. Fails where not every completion has one record, and nothing else."""
+    found = server.sql(f"SELECT run_name, recorded_at, status FROM `{database}`.job_executions")
+    assert sorted(row[0] for row in found) == sorted(completed), "each is recorded once, and nothing else"
+    assert {row[2] for row in found} == {"success"}, "each has its verdict"
+    return lags(completed, {name: at.replace(tzinfo=UTC) for name, at, _ in found}, seen)
+
+
+def measure(cluster: Cluster, kube: Kube, server: Server, seconds: float, *, pinned: bool) -> bool:
     """Both rates, their ratio, the lag of the records, and the operator's memory. Whether the limits are kept."""
     print(f"{'two machines' if pinned else 'one machine'}, {seconds:.0f} s each:")
-    namespace = f"bench-{int(time.time())}"
-    cluster.api.kubectl("create", "namespace", namespace)
-    kube = Kube(cluster, namespace)
-    with tempfile.TemporaryDirectory() as folder, mariadb_server.running() as server:
-        database = str(server.new_url().database)
-        place = {"DB_HOST": "127.0.0.1", "DB_PORT": str(server.port), "DB_NAME": database, "DB_USER": "root"}
-        bodies = [minutely("none:1", f"j{number:02}", concurrencyPolicy="Allow") for number in range(JOBS)]
-        for body in bodies:
-            del body["spec"]["schedule"]
-        kube.apply(*bodies)
-        for pids in control_plane(cluster).values():
-            processor_time.pin(pids, PROCESSORS[:1] if pinned else PROCESSORS)
-        costs = Costs(cluster, {})
-        generator, alone = asyncio.run(generate(cluster, kube, "a", seconds))
-        print(f"  alone: {alone:.0f} completions a second")
-        costs.tell(len(generator.completed))
-        clear(kube)
-        operator = OperatorProcess(Path(folder), cluster.kubeconfig, namespace, **place)
-        operator.is_measured = False
-        operator.start()
+    for pids in control_plane(cluster).values():
+        processor_time.pin(pids, PROCESSORS[:1] if pinned else PROCESSORS)
+    costs = Costs(cluster, {})
+    generator, alone = asyncio.run(generate(cluster, kube, "a", seconds))
+    print(f"  alone: {alone:.0f} completions a second")
+    costs.tell(len(generator.completed))
+    clear(kube)
+    database = str(server.new_url().database)
+    with recording(kube, server, database) as operator:
         assert server.process is not None, "it was started"
         recorders = {"operator": [operator.pid], "MariaDB": [server.process.pid]}
         for pids in recorders.values():
             processor_time.pin(pids, PROCESSORS[1:] if pinned else PROCESSORS)
-        kube.until(
-            "all are ready", lambda: all(kube.condition(body["metadata"]["name"], "Ready") for body in bodies), 60
-        )
         costs = Costs(cluster, recorders)
         with Memory(operator.pid) as memory:
             generator, recorded = asyncio.run(generate(cluster, kube, "b", seconds))
@@ -253,18 +274,28 @@ def measure(cluster: Cluster, seconds: float, *, pinned: bool) -> bool:
         seen = datetime.now(UTC)
         print(f"  recorded: {recorded:.0f} a second, {recorded / alone:.2f} of that alone")
         costs.tell(wanted)
-        found = server.sql(f"SELECT run_name, recorded_at, status FROM `{database}`.job_executions")
-        assert sorted(row[0] for row in found) == sorted(generator.completed), "each is recorded once, and nothing else"
-        assert {row[2] for row in found} == {"success"}, "each has its verdict"
-        rows = {name: at.replace(tzinfo=UTC) for name, at, _ in found}
-        shares = statistics.quantiles(lags(generator.completed, rows, seen), n=100)
-        print(f"  lag of the records: p50 {shares[49]:.2f} s, p99 {shares[98]:.2f} s; {wanted} completed and recorded")
-        print(f"  memory of the operator in the course of it: {memory} MiB")
-        operator.stop()
-    cluster.api.kubectl("delete", "namespace", namespace, "--wait=false")
+    shares = statistics.quantiles(records(server, database, generator.completed, seen), n=100)
+    print(f"  lag of the records: p50 {shares[49]:.2f} s, p99 {shares[98]:.2f} s; {wanted} completed and recorded")
+    print(f"  memory of the operator in the course of it: {memory} MiB")
     kept = recorded >= max(RATIO * alone, COMPLETIONS) and shares[98] < LAG_SECONDS and memory.growth < GROWTH
     print(f"  limits: {'kept' if kept else 'exceeded'}")
     return kept
+
+
+def in_set_up(cluster: Cluster, seconds: float, *, pinned: bool) -> bool:
+    """One of the two set-ups, in a namespace and a database of its own. Whether the limits are kept."""
+    namespace = f"bench-{int(time.time())}"
+    cluster.api.kubectl("create", "namespace", namespace)
+    kube = Kube(cluster, namespace)
+    try:
+        kube.apply(*scheduled_jobs())
+        with mariadb_server.running() as server:
+            return measure(cluster, kube, server, seconds, pinned=pinned)
+    finally:
+        cluster.api.kubectl("delete", "namespace", namespace, "--wait=false")
+        # The cluster goes on, and has all of the machine again.
+        for pids in control_plane(cluster).values():
+            processor_time.pin(pids, PROCESSORS)
 
 
 def main() -> int:
@@ -277,16 +308,9 @@ def main() -> int:
     cluster.up()
     for kind in ("scheduledjob", "jobrun", "jobpool", "businesscalendar"):
         cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / f"{kind}.yaml"))
-    kept = True
-    try:
-        if arguments.only != "shared":
-            kept = measure(cluster, arguments.seconds, pinned=True)
-        if arguments.only != "pinned":
-            measure(cluster, arguments.seconds, pinned=False)
-    finally:
-        # The cluster goes on, and has all of the machine again.
-        for pids in control_plane(cluster).values():
-            processor_time.pin(pids, PROCESSORS)
+    kept = arguments.only == "shared" or in_set_up(cluster, arguments.seconds, pinned=True)
+    if arguments.only != "pinned":
+        in_set_up(cluster, arguments.seconds, pinned=False)
     return 0 if kept else 1
 
 
