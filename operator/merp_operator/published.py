@@ -4,6 +4,7 @@ Anybody who may write a ConfigMap may publish one: what is wrong with it is told
 """
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -21,6 +22,8 @@ from merp_operator.observe import Json
 _SELECTOR: Final = f"{names.LABEL_CATALOGUE}=true"
 # Each may have a megabyte.
 _PAGE_SIZE: Final = 20
+
+_log = logging.getLogger(__name__)
 
 
 class Published:
@@ -69,24 +72,26 @@ class Published:
     async def _tell(self) -> None:
         while True:
             event = await self._untold.get()
+            about = event["involvedObject"]
+            _log.warning("ConfigMap %s/%s: %s", about["namespace"], about["name"], event["message"])
             try:
                 await self._cluster.create_event(event)
-            except (ApiError, Unreachable):
-                # Told again at the next start, or when the object changes; what it is about goes on without.
-                continue
+            except (ApiError, Unreachable) as error:
+                # Told again at the next start, or when the object changes; nothing waits for it.
+                _log.warning("Event of ConfigMap %s/%s: %s", about["namespace"], about["name"], error)
 
-    def _on_change(self, _: Json | None, after: Json | None) -> None:
-        item = after or _
+    def _on_change(self, before: Json | None, after: Json | None) -> None:
+        item = after or before
         assert item is not None, "a change has a before or an after"
         namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
-        before = self._read[namespace].pop(name, None)
+        known = self._read[namespace].pop(name, None)
         if after is not None and after["catalogue"] is not None:
             self._read[namespace][name] = after["catalogue"]
         elif after is not None:
             self._untold.put_nowait(events.broken_catalogue(after, after["problem"], self._now()))
-        if before == self._read[namespace].get(name):
+        if known == self._read[namespace].get(name):
             return
-        self._by_image = {key: known for key, known in self._by_image.items() if key[0] != namespace}
+        self._by_image = {key: found for key, found in self._by_image.items() if key[0] != namespace}
         for _name, catalogue in sorted(self._read[namespace].items()):
             self._by_image.setdefault((namespace, catalogue.image), catalogue)
         self._changed(namespace)
