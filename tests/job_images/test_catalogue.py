@@ -242,6 +242,7 @@ def test_one_that_no_config_map_holds_is_not_printed(
     assert call_main("catalogue") == 0
 
 
+@pytest.mark.processes
 def test_what_a_module_prints_is_no_part_of_it(pod: Pod) -> None:
     (pod.folder / "talkative.py").write_text("print('hello from the import')\n", encoding="utf-8")
     pod.modules = "talkative"

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 _SCRIPT = """
 import copy, json, threading
 from merp_kube import nesting
@@ -34,6 +36,7 @@ thread.join()
 """
 
 
+@pytest.mark.processes
 def test_what_is_stored_is_read_and_what_is_deeper_is_an_error_and_no_crash() -> None:
     done = subprocess.run([sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "refused\n" * 4, "")
