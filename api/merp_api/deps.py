@@ -67,24 +67,27 @@ class Services:
         return self.catalogues.default
 
 
-def _services(request: Request) -> Services:
+# All of them are coroutines: what is no coroutine FastAPI runs in a thread, which costs more than what it does.
+async def _services(request: Request) -> Services:
     services: Services = request.app.state.services
     return services
 
 
-def _caller(request: Request) -> Caller:
+async def _caller(request: Request) -> Caller:
     caller: Caller = request.state.caller
     return caller
 
 
-def _job_id(name: Annotated[str, Path(alias="id", description="Id of a job: the name of its ScheduledJob.")]) -> str:
+async def _job_id(
+    name: Annotated[str, Path(alias="id", description="Id of a job: the name of its ScheduledJob.")],
+) -> str:
     """An id that a job can have. What cannot be one is answered here, and never becomes part of a path."""
     if len(name) > MAX_NAME_LENGTH or not _ID.fullmatch(name) or name in RESERVED_NAMES:
         raise Problem(problems.NOT_FOUND, f"there is no job {name[:64]!r}")
     return name
 
 
-def _execution_id(execution_id: Annotated[str, Path(alias="id", description="Id of an execution.")]) -> str:
+async def _execution_id(execution_id: Annotated[str, Path(alias="id", description="Id of an execution.")]) -> str:
     if not _EXECUTION_ID.fullmatch(execution_id):
         raise Problem(problems.NOT_FOUND, f"there is no execution {execution_id[:64]!r}")
     return execution_id
@@ -102,7 +105,7 @@ async def _optional_body(request: Request) -> Any:
     return await read_json(request, optional=True)
 
 
-def _idempotency_key(
+async def _idempotency_key(
     key: Annotated[
         str | None,
         Header(alias="Idempotency-Key", description="1 to 255 visible ASCII characters; a repeat is answered alike."),

@@ -1,7 +1,7 @@
 """What clients are shown of a ScheduledJob, a JobRun and a record. Pure; `now` is an argument."""
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ _MESSAGE_LENGTH: Final = 1024
 _RENAMED: Final = frozenset(
     {"job_id", "job_uid", "job_name", "reason_params", "attempt_details", "recorded_at", "result"}
 )
+_SHOWN: Final = tuple(field.name for field in fields(Execution) if field.name not in _RENAMED)
 
 
 def job_view(job: Json, default_zone: str, now: datetime) -> JobView:
@@ -223,7 +224,8 @@ def listed_runs(job: Json) -> dict[str, str]:
 
 def execution_view(execution: Execution, job_name: str) -> ExecutionView:
     """A record. The result is JSON where its text is."""
-    shown = {key: value for key, value in asdict(execution).items() if key not in _RENAMED}
+    # Not by asdict, which copies everything to its depths: that took most of the time of a page.
+    shown = {name: getattr(execution, name) for name in _SHOWN}
     return ExecutionView(
         **shown,
         job_id=execution.job_name,
