@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from free_port import free_port
 
 from merp_api.__main__ import main
 from merp_api.settings import Settings
@@ -117,15 +117,9 @@ def _start(folder: Path, variables: dict[str, str]) -> subprocess.Popen[str]:
     )
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def metrics_port() -> int:
-    return _free_port()
+    return free_port()
 
 
 @pytest.fixture
@@ -133,7 +127,7 @@ async def process(
     cluster: Any, database: Path, tmp_path: Path, metrics_port: int
 ) -> AsyncIterator[tuple[str, subprocess.Popen[str]]]:
     """A running gateway: its URL and its process."""
-    port = _free_port()
+    port = free_port()
     variables = {
         "MERP_API_SERVER": cluster.url,
         "SERVICE_PORT": str(port),

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from free_port import free_port
 from kube import Kube
 from sqlalchemy import URL
 
@@ -43,9 +43,7 @@ class GatewayProcess:
     ) -> None:
         """`database` is a file of SQLite, or where a server is; `settings` are more of its variables."""
         layout = kube.cluster.layout
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = int(probe.getsockname()[1])
+        self._port = free_port()
         self._environment = (
             {
                 "MERP_API_SERVER": layout.api_url,

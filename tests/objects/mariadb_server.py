@@ -3,7 +3,6 @@
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+from free_port import free_port
 from sqlalchemy import URL
 
 from merp_records.engine import database_url
@@ -95,9 +95,7 @@ def running(*options: str) -> Iterator[Server]:
         check=True,
         capture_output=True,
     )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     files = [f"--socket={folder}/socket", f"--log-error={folder}/error.log", f"--pid-file={folder}/pid"]
     own = [*files, "--skip-name-resolve", f"--port={port}", "--bind-address=127.0.0.1"]
     server = Server([daemon, *common, *own, *options], port, folder)

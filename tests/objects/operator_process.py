@@ -2,12 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
+
+from free_port import free_port
 
 from merp_cluster.cache import cache_root
 
@@ -22,7 +23,7 @@ class OperatorProcess:
     def __init__(self, folder: Path, kubeconfig: Path, namespace: str, **environment: str) -> None:
         self.database = folder / "records.db"
         self.log = folder / "operator.log"
-        self._port = _free_port()
+        self._port = free_port()
         self._environment = {
             "MERP_KUBECONFIG": str(kubeconfig),
             "MERP_WATCH_NAMESPACE": namespace,
@@ -114,12 +115,6 @@ class OperatorProcess:
     def _signal(self, how: signal.Signals) -> None:
         assert self._process is not None, "it runs"
         self._process.send_signal(how)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _root() -> Path:
