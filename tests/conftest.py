@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from kube import Kube
 
 from merp_cluster import images as product_images
@@ -14,6 +15,9 @@ from merp_records.engine import create_engine, database_url
 from merp_records.migrations import upgrade
 
 ROOT = Path(__file__).parents[1]
+# Suites share the machine: how long an example takes, or the making of one, says nothing of the code.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from merp_api.schemas import JobView
@@ -149,7 +149,6 @@ def _job(spec: dict[str, Any]) -> dict[str, Any]:
     return {"metadata": {"name": "j", "namespace": "default"}, "spec": spec}
 
 
-@settings(deadline=None)  # other tests share the machine
 @given(FIELDS)
 def test_what_a_client_writes_is_what_it_reads(fields: dict[str, Any]) -> None:
     job = new_job("j", "default", fields, {}, ZONE)
@@ -158,14 +157,12 @@ def test_what_a_client_writes_is_what_it_reads(fields: dict[str, Any]) -> None:
     ScheduledJobSpec.model_validate(job["spec"])
 
 
-@settings(deadline=None)  # other tests share the machine
 @given(FOREIGN)
 def test_what_was_read_and_is_written_back_changes_nothing(spec: dict[str, Any]) -> None:
     job = _job(spec)
     assert with_fields(job, contract(job, ZONE), ZONE) == spec
 
 
-@settings(deadline=None)  # other tests share the machine
 @given(FOREIGN, FIELDS)
 def test_what_rest_does_not_know_is_kept(spec: dict[str, Any], fields: dict[str, Any]) -> None:
     job = _job(spec)

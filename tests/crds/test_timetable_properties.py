@@ -111,7 +111,7 @@ def chain(timetable: Timetable, start: datetime, end: datetime) -> list[datetime
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cases())
 def test_all_ways_of_asking_agree_and_a_split_loses_and_repeats_nothing(
     case: tuple[Timetable, datetime, datetime, datetime],
@@ -128,7 +128,7 @@ def test_all_ways_of_asking_agree_and_a_split_loses_and_repeats_nothing(
     assert timetable.after(middle) == next((moment for moment in due if moment > middle), timetable.after(high))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(cases())
 def test_what_a_calendar_takes_away_and_what_it_leaves_are_all_there_was(
     case: tuple[Timetable, datetime, datetime, datetime],
@@ -154,7 +154,7 @@ def _inside(schedule: Schedule, moment: datetime) -> bool:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from(ZONES), expressions(), st.integers(0, 60), st.integers(-6 * 86_400, -5 * 86_400))
 def test_the_cluster_fires_the_same_from_one_due_time_to_the_next(
     zone: str, expression: str, number: int, offset: int
@@ -176,7 +176,7 @@ def test_the_cluster_fires_the_same_from_one_due_time_to_the_next(
     assert len(found) >= len(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(ZONES), expressions(), st.integers(0, 60), st.integers(-86_400, 86_400))
 def test_once_is_each_wall_that_matches_at_its_first_instant_or_at_the_end_of_its_gap(
     zone: str, expression: str, number: int, offset: int

@@ -158,7 +158,7 @@ MOVEMENTS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(items=ITEMS, components=TREES, stock=st.fixed_dictionaries(dict.fromkeys(SKUS, QUANTITY)), demand=MOVEMENTS, supply=MOVEMENTS)  # fmt: skip
 def test_stock_played_forward_is_never_below_safety_and_no_lot_is_too_much(
     items: dict[str, Item],

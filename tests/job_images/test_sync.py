@@ -227,7 +227,7 @@ CHANGES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rounds=st.lists(st.tuples(CHANGES, st.integers(0, 6)), min_size=1, max_size=4), batch_size=st.integers(1, 5))
 def test_killed_anywhere_and_retried_the_target_equals_the_source(
     tmp_path_factory: pytest.TempPathFactory,

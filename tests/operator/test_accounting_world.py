@@ -254,7 +254,7 @@ _plans = st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(_plans, st.sampled_from([{"cron": "* * * * *"}, {"cron": "*/2 * * * *"}]))
 @example(Plan(MissedPolicy.ALL, True, True, 5, [(30, 180)], [(30, 180)], [], [], 0, 1, False), {"cron": "* * * * *"})
 @example(Plan(MissedPolicy.LATEST, True, True, 5, [(30, 180)], [], [], [], 0, 1, False), {"cron": "* * * * *"})

@@ -143,7 +143,7 @@ class World:
         return not backfill.is_open(observe.read_request(self.request))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(data=st.data(), policy=st.sampled_from(["Forbid", "Allow"]), parallel=st.integers(1, 3))
 def test_each_due_time_is_run_once_however_often_the_operator_is_killed(
     data: st.DataObject, policy: str, parallel: int

@@ -281,7 +281,7 @@ STEADY = dict.fromkeys(NEEDS, 5)
 
 
 # No shrinking: it takes minutes, and the plan that failed is told.
-@settings(max_examples=10, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=10, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(_plans)
 @example(Plan(False, STEADY, {}, 1, [], [], 3))
 @example(Plan(True, STEADY, {}, 1, [], [], 3))

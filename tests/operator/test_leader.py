@@ -358,7 +358,7 @@ class TestLosing:
         max_size=40,
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_whatever_happens_never_two_lead(moves: list[tuple[str, str, float, float, float]]) -> None:
     """Three candidates whose clocks agree on nothing but a second's length, slow and lost answers, sudden deaths."""
     api = Api()
