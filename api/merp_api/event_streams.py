@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, ExitStack, aclosing
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from fastapi.sse import EventSourceResponse, format_sse_event
@@ -39,6 +40,8 @@ class Limits:
     send: float = 20.0
 
 
+# Messages that are told before the token and the rights are looked at again.
+_AT_ONCE: Final = 100
 # Milliseconds that a client waits before it comes again.
 _RETRY: Final = 3000
 
@@ -129,7 +132,7 @@ class EventStreams:
                 listener.number, spoke_at = feed.end, self._clock()
                 yield _written(Message("reset", "{}", feed.place))
                 continue
-            found = list(messages)
+            found = list(islice(messages, _AT_ONCE))
             for number, message in enumerate(found, start=listener.number):
                 # Only what was there when it came may be known to it: later versions may begin anew with the cluster.
                 known = number < replayed_until and not is_behind(message, listener.place)
