@@ -109,7 +109,8 @@ def chart() -> Chart:
     return Chart(found[-1])
 
 
-@pytest.fixture(scope="session")
+# For no longer than a module: what the chart's policies refuse they refuse in every namespace.
+@pytest.fixture(scope="module")
 def rest_identities(chart, cluster, definitions, tmp_path_factory) -> Iterator[RestIdentities]:
     """Somebody of each identity under the chart's roles and policies, and a gateway that they ask."""
     kube = Kube(cluster, f"rest-{uuid.uuid4().hex[:8]}")

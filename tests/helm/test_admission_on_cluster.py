@@ -334,7 +334,12 @@ class TestRoles:
             pytest.param("system:anonymous", "list", "scheduledjobs", False, id="C56-without-a-token"),
             pytest.param("operator", "list", "secrets", False, id="C59-the-operator-reads-no-secrets"),
             pytest.param("operator", "get", "secrets", False, id="C59-not-one-secret"),
-            pytest.param("api", "list", "scheduledjobs", False, id="C56-the-gateway-has-no-rights-of-its-own"),
+            pytest.param("api", "list", "scheduledjobs", True, id="C56-the-gateway-reads-jobs"),
+            pytest.param("api", "create", "scheduledjobs", False, id="C56-the-gateway-creates-no-job-of-its-own"),
+            pytest.param("api", "patch", "scheduledjobs", False, id="C56-the-gateway-changes-no-job-of-its-own"),
+            pytest.param("api", "create", "jobruns", False, id="C56-the-gateway-runs-no-job-of-its-own"),
+            pytest.param("api", "get", "secrets", False, id="C59-the-gateway-reads-no-secret"),
+            pytest.param("api", "get", "pods/log", False, id="C59-the-gateway-reads-no-log-of-its-own"),
         ],
     )
     def test_who_may_what(self, guarded, user, verb, resource, allowed):

@@ -198,10 +198,14 @@ def test_c22_a_run_that_waits_for_room_past_its_deadline_is_recorded_as_such(
     texts = [text for _, _, text in recorded]
     assert all(re.fullmatch("waited 3s for 1 slot of pool nightly: place [12] of [12]", text) for text in texts[:2])
     assert texts[2] == "waited 3s for pool gone, which does not exist"
-    told = [item["reason"] for item in kube.list("events") if "PoolTimeout" in item["message"]]
-    assert {"RunSkipped", "RunFailed"} <= set(told)
+
+    def told() -> set[str]:
+        return {item["reason"] for item in kube.list("events") if "PoolTimeout" in item["message"]}
+
+    # The verdict is the JobRun's first: its job's status, and what is told of that, come in their own time.
+    kube.until("they are told", lambda: told() >= {"RunSkipped", "RunFailed"}, 30)
     # The room of the one that runs is as it was, and nobody waits.
-    assert (status(kube)["used"], status(kube)["waitingCount"]) == (1, 0)
+    kube.until("nobody waits", lambda: (status(kube)["used"], status(kube)["waitingCount"]) == (1, 0), 30)
 
 
 def test_a_run_that_is_suspended_by_hand_is_left_alone_and_gives_its_room_back(
