@@ -49,7 +49,7 @@ check: setup  ## format, lint, types, import contracts, generated files, chart: 
 	  || { echo "requirements.txt is not what uv.lock says: run make generate"; exit 1; }
 	@$(CLUSTER_TOOL) helm lint --strict --quiet helm/merp-scheduler
 
-unit: setup  ## the tests that need no cluster, no database server and no dozen of processes: under a minute
+unit: setup  ## the tests that need no cluster, no database server and no process for each: under a minute
 	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not cluster and not mariadb and not processes"
 
 test: setup check  ## every test, the cluster's too

@@ -7,6 +7,9 @@ import pytest
 
 from merp_operator import calendars
 
+# Each renders the chart by a helm of its own.
+pytestmark = pytest.mark.processes
+
 Json = dict[str, Any]
 
 MYSQL = (

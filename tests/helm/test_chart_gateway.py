@@ -4,6 +4,9 @@ import pytest
 
 from merp_api.settings import Settings
 
+# Each renders the chart by a helm of its own.
+pytestmark = pytest.mark.processes
+
 MYSQL = ("database.type=mysql", "database.host=db", "database.existingSecret=merp-database")
 
 

@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+# Each renders the chart by a helm of its own.
+pytestmark = pytest.mark.processes
+
 Json = dict[str, Any]
 Right = tuple[str, str, str]
 
