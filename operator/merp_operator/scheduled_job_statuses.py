@@ -20,12 +20,13 @@ from merp_operator.watch import Key, Watch
 
 # At most one status a second for each object: a job with many runs changes more often than anybody reads.
 _STATUS_SECONDS: Final = 1.0
-# However quickly its runs end, nobody has to wait longer for what the status says.
-_MOST_SECONDS: Final = 10.0
+# However quickly its own runs end, nobody has to wait longer for what a status says; and however many jobs are busy.
+_MOST_BY_VERDICTS: Final = 10.0
+_MOST_BY_JOBS: Final = 20.0
 # Jobs whose runs end one after the other share so many writes: one costs the API server 5 ms of a processor.
-_WRITES_A_SECOND: Final = 5.0
+_WRITES_A_SECOND: Final = 2.5
 # A job that told of a verdict within this time is one of those: twice what the slowest of them waits.
-_BUSY_SECONDS: Final = 20.0
+_BUSY_SECONDS: Final = 40.0
 # What nobody may decide anew, so it is written at once.
 _ACCOUNTS: Final = ("accounted", "unrecorded")
 
@@ -138,4 +139,4 @@ def distance(verdicts: int, busy: int) -> float:
     One verdict a second and fewer are told every second; where more come, as many seconds later as there were, and
     where many jobs have some, when it is this job's turn.
     """
-    return min(max(_STATUS_SECONDS, float(verdicts), busy / _WRITES_A_SECOND), _MOST_SECONDS)
+    return max(_STATUS_SECONDS, min(float(verdicts), _MOST_BY_VERDICTS), min(busy / _WRITES_A_SECOND, _MOST_BY_JOBS))

@@ -145,8 +145,12 @@ class Memory:
 
     @property
     def growth(self) -> float:
-        """The end over the middle: by then the caches hold the runs of `KEPT_SECONDS`, and as many go as come."""
-        return self.seen[-1] / self.seen[len(self.seen) // 2]
+        """The end over what it was after three quarters.
+
+        By then the caches hold the runs of `KEPT_SECONDS` and those that a status is still to tell of, which are those
+        of twenty seconds at most, and as many go as come.
+        """
+        return self.seen[-1] / self.seen[len(self.seen) * 3 // 4]
 
     def __str__(self) -> str:
         shares = [self.seen[len(self.seen) * share // 4] for share in range(4)] + [self.seen[-1]]
