@@ -17,6 +17,7 @@ from kube import Kube
 from scenarios import SECONDS, Scenario
 
 from merp_cluster.cluster import Cluster
+from merp_crds import names
 from merp_operator.scheduled_job_statuses import distance
 
 Json = dict[str, Any]
@@ -76,6 +77,7 @@ class Courses:
             scenario.play(kube)
             database = operator.process.database
             kube.until(f"{scenario.name} is at its end", lambda: endings(kube, database) == scenario.endings, SECONDS)
+            kube.until("what nobody keeps is gone", lambda: not _kept_by_nobody(kube, jobs), SECONDS)
             # No write comes later than this after the one before: were all verdicts one job's, and all jobs busy.
             quiet = _QUIET_SECONDS + distance(len(scenario.endings), len(jobs))
             still = _stands_still(kube, operator, quiet)
@@ -140,6 +142,12 @@ def _namespace(cluster: Cluster) -> Iterator[Kube]:
         yield Kube(cluster, name)
     finally:
         cluster.api.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def _kept_by_nobody(kube: Kube, jobs: list[Json]) -> list[Json]:
+    """The Jobs that are there still of ScheduledJobs that keep none that succeeded: each goes once its record is there."""
+    keeping_none = [job["metadata"]["name"] for job in jobs if job["spec"].get("history") == {"successful": 0}]
+    return [left for name in keeping_none for left in kube.list("jobs", f"{names.LABEL_SCHEDULED_JOB}={name}")]
 
 
 def _stands_still(kube: Kube, operator: CutOperator, seconds: float) -> int:
