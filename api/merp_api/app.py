@@ -119,20 +119,7 @@ def create_app(
     streams = Streams(settings.merp_streams_per_user, settings.merp_streams)
     event_streams = EventStreams(cache, identities, streams, event_limits)
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        watching = None if cache is None else asyncio.create_task(cache.run())
-        yield
-        event_streams.close()
-        if cache is not None and watching is not None:
-            watching.cancel()
-            # Why it ended, if it did before, it has told itself.
-            await asyncio.gather(watching, return_exceptions=True)
-            await cache.close()
-        records.close()
-        await cluster.close()
-
-    app = bare_gateway(lifespan)
+    app = bare_gateway(_lifespan(cluster, cache, records, event_streams))
     app.state.services = Services(
         settings,
         cluster,
@@ -162,3 +149,24 @@ def create_app(
     app.add_middleware(Authentication, identities=identities, rates=rates)
     app.add_middleware(RequestLog)
     return app
+
+
+def _lifespan(
+    cluster: Cluster, cache: Cache | None, records: Records, event_streams: EventStreams
+) -> Lifespan[FastAPI]:
+    """Watches from the start, and closes everything at the end."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        watching = None if cache is None else asyncio.create_task(cache.run())
+        yield
+        event_streams.close()
+        if cache is not None and watching is not None:
+            watching.cancel()
+            # Why it ended, if it did before, it has told itself.
+            await asyncio.gather(watching, return_exceptions=True)
+            await cache.close()
+        records.close()
+        await cluster.close()
+
+    return lifespan

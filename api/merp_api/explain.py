@@ -75,7 +75,7 @@ def summary(checks: Iterable[CheckView], next_run_time: datetime | None, languag
     chinese = language is Language.ZH
     held = next((check for check in checks if not check.ok), None)
     if held is not None:
-        told = f"{held.diagnosis.sentence}" if chinese and held.diagnosis is not None else ""
+        told = held.diagnosis.sentence if chinese and held.diagnosis is not None else ""
         return f"{told}{held.check}: {held.detail}"
     if next_run_time is None:
         return _NOT_HELD.of(language).sentence

@@ -83,10 +83,10 @@ class Settings(DatabaseSettings):
         Field(ge=0, le=60, description="Seconds that pause and resume wait until they are in force. Default: 3."),
     ] = 3.0
     merp_streams_per_user: Annotated[
-        int, Field(ge=1, le=10_000, description="Logs that one user reads at the same time. Default: 10.")
+        int, Field(ge=1, le=10_000, description="Logs and events that one user follows at the same time. Default: 10.")
     ] = 10
     merp_streams: Annotated[
-        int, Field(ge=1, le=10_000, description="Logs that all users read at the same time. Default: 100.")
+        int, Field(ge=1, le=10_000, description="Logs and events that all users follow at the same time. Default: 100.")
     ] = 100
     merp_api_server: Annotated[
         str, Field(description="URL of the API server. Default: that of the pod's own cluster.")

@@ -1,8 +1,6 @@
 """The chart's admission policies on a real API server. No pod runs here: the API server itself is what is tested."""
 
 import json
-import os
-import subprocess
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -48,7 +46,7 @@ HOST = {
 def guarded(chart, cluster, definitions) -> Iterator[Guarded]:
     kube = Kube(cluster, f"guard-{uuid.uuid4().hex[:8]}")
     cluster.api.kubectl("create", "namespace", kube.namespace)
-    helm(chart, kube, "install", RELEASE, str(chart.folder), *WITHOUT_PODS)
+    chart.on(kube, "install", RELEASE, str(chart.folder), *WITHOUT_PODS)
     changer = [rule("scheduler.merp.io", "scheduledjobs", "create", "get", "patch")]
     changer += [rule("scheduler.merp.io", "jobruns", "create")]
     grant(kube, "changer", changer, DEV, OPS, KEEPER, ODD, DEPLOYER)
@@ -64,7 +62,7 @@ def guarded(chart, cluster, definitions) -> Iterator[Guarded]:
     first = found.made(task={"func": "run_command"})
     kube.until("arguments", lambda: found.creation(DEV, job_run(first, args=[["/bin/sh"]])))
     yield found
-    helm(chart, kube, "uninstall", RELEASE, "--wait")
+    chart.on(kube, "uninstall", RELEASE, "--wait")
     cluster.api.kubectl("delete", "namespace", kube.namespace, "--wait=false")
 
 
@@ -82,18 +80,6 @@ def gateway(guarded, tmp_path_factory) -> Iterator[GatewayProcess]:
     process.start()
     yield process
     process.stop()
-
-
-def helm(chart, kube: Kube, *arguments: str) -> None:
-    done = subprocess.run(
-        [str(chart.helm), "--namespace", kube.namespace, *arguments],
-        env=os.environ | {"KUBECONFIG": str(kube.cluster.kubeconfig)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 class TestPods:

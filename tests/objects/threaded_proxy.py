@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from types import TracebackType
@@ -13,7 +14,7 @@ Result = TypeVar("Result")
 _SECONDS: Final = 10.0
 
 
-class ThreadedProxy:
+class ThreadedProxy(ABC):
     """A context manager; `_start` and `_stop` run in its loop."""
 
     def __init__(self, name: str) -> None:
@@ -33,11 +34,13 @@ class ThreadedProxy:
         self._thread.join(_SECONDS)
         self._loop.close()
 
+    @abstractmethod
     async def _start(self) -> None:
-        raise NotImplementedError
+        """Begin to listen."""
 
+    @abstractmethod
     async def _stop(self) -> None:
-        raise NotImplementedError
+        """End every connection."""
 
     def _call(self, action: Coroutine[Any, Any, Result]) -> Result:
         done: Future[Result] = asyncio.run_coroutine_threadsafe(action, self._loop)
