@@ -146,7 +146,9 @@ class _Look:
         return windows.candidates(dependency, runs, own_due, find_zone(self.zone), frozenset())
 
     def _new(self, *runs: UpstreamRun) -> bool:
-        return any(run.ended is not None and run.ended > self.since for run in runs)
+        # Moments of the cluster are whole seconds: within one nobody knows what was first, and a run too few is worse.
+        since = self.since.replace(microsecond=0)
+        return any(run.ended is not None and run.ended >= since for run in runs)
 
     def _knowing(self, due: datetime, names_: Iterable[str]) -> list[str]:
         """The upstreams that have or get a run for that very due time, whatever became of it, or may have had one."""

@@ -22,6 +22,8 @@ _ROOTS = {
     "events": "/api/v1",
 }
 _POLL_SECONDS = 0.2
+# A busy job's whole status is some thousands of characters, and who reads wants its first ones.
+_DESCRIBED_LENGTH = 1500
 
 
 class Kube:
@@ -69,8 +71,13 @@ class Kube:
             found = look()
             if found:
                 return found
-            assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+            assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}\n{self.described()}"
             time.sleep(_POLL_SECONDS)
+
+    def described(self) -> str:
+        """What there is in the namespace, an object a line, for whoever reads why a test failed."""
+        kinds = ("scheduledjobs", "jobruns", "jobpools", "cronjobs", "jobs", "pods", "events")
+        return "\n".join(f"{plural} {_described(item)}" for plural in kinds for item in self.list(plural))
 
     def condition(self, name: str, kind: str) -> Json | None:
         """A condition of a ScheduledJob, once the operator has seen its newest definition."""
@@ -85,3 +92,11 @@ class Kube:
         item = self.get("jobruns", run)
         status: Json = (item or {}).get("status") or {}
         return status if status.get("verdict") else None
+
+
+def _described(item: Json) -> str:
+    told = {field: item[field] for field in ("status", "reason", "message") if field in item}
+    # An Event's own name says nothing.
+    name = (item.get("involvedObject") or item["metadata"])["name"]
+    suspended = (item.get("spec") or {}).get("suspend")
+    return f"{name}{' suspended' if suspended else ''} {json.dumps(told)[:_DESCRIBED_LENGTH]}"

@@ -1,6 +1,6 @@
 """Upstreams as a gate sees them, written shortly, for the tests of the gate."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 
 from merp_crds.reasons import Verdict
 from merp_crds.schedule import Timetable
@@ -11,8 +11,7 @@ from merp_operator.upstreams import Upstream, UpstreamRun
 def at(text: str) -> datetime:
     """A time of December 2026, UTC: `02:00` is of the first, `3T02:00` of the third."""
     day, _, clock = text.rpartition("T")
-    hour, minute = map(int, clock.split(":"))
-    return datetime(2026, 12, int(day or 1), hour, minute, tzinfo=UTC)
+    return datetime.combine(date(2026, 12, int(day or 1)), time.fromisoformat(clock), UTC)
 
 
 def run(upstream: str, text: str) -> UpstreamRun:

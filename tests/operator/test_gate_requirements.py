@@ -100,5 +100,5 @@ def test_what_was_opened_stays_open_while_it_waits_for_room(
     """Nobody knows any more of the runs that opened it, and the upstream's last one has failed."""
     run = replace(waiting("02:10"), opened_by=tuple((upstream, f"{upstream}@02:00") for upstream in opened_by))
     upstreams = [up("a"), up("b", "02:05 failed 02:06")]
-    [answer] = told([run], [A | {"window": {"period": "Day"}}, B | {"latest": True}], upstreams, "3:00", **more)
+    [answer] = told([run], [A | {"window": {"period": "Day"}}, B | {"latest": True}], upstreams, "03:00", **more)
     assert answer.startswith(expected)

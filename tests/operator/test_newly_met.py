@@ -85,6 +85,21 @@ MINUTES = [f"02:0{minute} success 02:0{minute}" for minute in range(1, 10)] + ["
         ),
         pytest.param(
             [A],
+            [up("a", "02:00 success 02:05")],
+            {"since": "02:05"},
+            ["1T02:00 by a@02:00"],
+            id="what-ended-in-its-very-second-is-new",
+        ),
+        pytest.param(
+            [A],
+            [up("a", "02:00 success 02:05")],
+            {"since": "02:05:00.9"},
+            ["1T02:00 by a@02:00"],
+            id="and-within-a-second-nobody-knows",
+        ),
+        pytest.param([A], [up("a", "02:00 success 02:05")], {"since": "02:05:01"}, [], id="a-second-later-it-is-not"),
+        pytest.param(
+            [A],
             [up("a", "02:00 failed 02:05", "02:00#2 success 03:05")],
             {},
             ["1T02:00 by a@02:00#2"],
