@@ -93,7 +93,7 @@ class Reflector:
 
     async def run(self) -> None:
         """List and watch until cancelled. An unreachable server is waited for, however long it takes."""
-        delays = _delays(self._longest_delay)
+        delays, listed_anew = _delays(self._longest_delay), False
         while True:
             self.tried_at = time.monotonic()
             try:
@@ -101,12 +101,16 @@ class Reflector:
                     await self._list()
                 await self._watch()
                 self._lost(None)
-                delays = _delays(self._longest_delay)
+                delays, listed_anew = _delays(self._longest_delay), False
             except (ApiError, Unreachable) as error:
                 self._lost(error)
                 if isinstance(error, ApiError) and error.status == _GONE:
                     self._version = ""
-                    continue
+                    if not listed_anew:
+                        # Once without a delay: what a new list does not mend, the next one at once does not either.
+                        listed_anew = True
+                        _log.info("watch of %s: the server no longer knows where it was; listed anew", self._name)
+                        continue
                 delay = getattr(error, "retry_after", None) or next(delays)
                 self._failed(error, delay)
                 await asyncio.sleep(delay)

@@ -49,5 +49,7 @@ def test_after_an_api_server_restart_the_memory_is_current_again(kube: Kube, tmp
             told = next(line for line in lines if line.startswith(b"data: "))
         change = json.loads(told.removeprefix(b"data: "))
         assert (change["id"], change["type"], change["changed"]) == ("new", "updated", ["description", "updated_at"])
+        # What the restarted server was asked to go on from is older than anything it remembers.
+        assert "the server no longer knows where it was; listed anew" in gateway.log()
     finally:
         gateway.stop()

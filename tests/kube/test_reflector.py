@@ -121,6 +121,24 @@ async def test_an_outage_is_waited_for_and_told_once(script: Any, caplog: pytest
     assert [text.split(":")[0] for text in told] == ["watch of jobs", "watch of jobs works again"]
 
 
+async def test_what_a_new_list_does_not_mend_is_not_listed_again_at_once(
+    script: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    played, reflector, changes = script
+    played.lists = [page(item("a", 1), version=version) for version in (5, 6, 7)]
+    gone = {"type": "ERROR", "object": {"code": 410, "message": "too old"}}
+    played.watches = [[gone], [gone], [{"type": "ADDED", "object": item("b", 8)}], [gone]]
+    played.lists.append(page(item("a", 1), version=9))
+    with caplog.at_level("INFO"):
+        await play(played, reflector)
+    assert changes == [(None, "a@1"), (None, "b@8"), ("b@8", None)]
+    told = [record.getMessage() for record in caplog.records if record.name == "merp_kube.reflector"]
+    anew = "watch of jobs: the server no longer knows where it was; listed anew"
+    # The third one comes after a watch that worked.
+    assert (told[0], told[1].partition("; next try in ")[0], told[-1]) == (anew, "watch of jobs: 410 Gone: too old", anew)
+    assert len(told) == 4
+
+
 async def test_whether_it_is_current_and_that_it_listed_is_told(script: Any) -> None:
     played, reflector, changes = script
     listed: list[int] = []

@@ -21,8 +21,9 @@ from sqlalchemy import URL
 
 Json = dict[str, Any]
 _ROOT = Path(__file__).parents[2]
-_START_SECONDS = 30.0
-_STOP_SECONDS = 20.0
+# Two seconds on a quiet machine; as with the operator.
+_START_SECONDS = 90.0
+_STOP_SECONDS = 60.0
 _ANSWER_SECONDS = 30.0
 
 

@@ -1,6 +1,7 @@
 """The embedded cluster as a test looks at it: apply, read, and wait for what is to come."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,6 +23,8 @@ _ROOTS = {
     "events": "/api/v1",
 }
 _POLL_SECONDS = 0.2
+# A server that is busy with other suites answers late, and nothing is wrong with it.
+_ANSWER_SECONDS = 30.0
 # A busy job's whole status is some thousands of characters, and who reads wants its first ones.
 _DESCRIBED_LENGTH = 1500
 
@@ -49,7 +52,7 @@ class Kube:
     def get(self, plural: str, name: str) -> Json | None:
         """The object, or None."""
         try:
-            found: Json = self.cluster.api.get(f"{_ROOTS[plural]}/namespaces/{self.namespace}/{plural}/{name}")
+            found: Json = self._read(f"{plural}/{name}")
         except HTTPError as error:
             if error.code == 404:
                 return None
@@ -59,12 +62,14 @@ class Kube:
     def list(self, plural: str, selector: str = "") -> list[Json]:
         """The objects that a label selector selects."""
         query = f"?labelSelector={selector}" if selector else ""
-        items: list[Json] = self.cluster.api.get(f"{_ROOTS[plural]}/namespaces/{self.namespace}/{plural}{query}")[
-            "items"
-        ]
+        items: list[Json] = self._read(f"{plural}{query}")["items"]
         return items
 
-    def until(self, what: str, look: Callable[[], Found | None], seconds: float = 30.0) -> Found:
+    def _read(self, path: str) -> Any:
+        root = _ROOTS[re.split(r"[/?]", path)[0]]
+        return self.cluster.api.get(f"{root}/namespaces/{self.namespace}/{path}", _ANSWER_SECONDS)
+
+    def until(self, what: str, look: Callable[[], Found | None], seconds: float = 60.0) -> Found:
         """What `look` finds, as soon as it finds something. Fails with `what` after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:

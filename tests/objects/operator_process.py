@@ -14,7 +14,8 @@ from merp_cluster.cache import cache_root
 
 # Two seconds on a quiet machine. On one with a load of fourteen on two cores 36 were seen.
 _START_SECONDS = 90.0
-_STOP_SECONDS = 20.0
+# Ten of them it has to write its last records.
+_STOP_SECONDS = 60.0
 
 
 class OperatorProcess:

@@ -14,7 +14,7 @@ _ONCE: Final = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3)
 # Until then the CronJob has to be there, also where the operator is killed before it makes it.
 _LEAD: Final = timedelta(seconds=20)
 # Long enough that its pod runs by then on a machine that does other things.
-_LIMIT: Final = 15
+_LIMIT: Final = 30
 
 
 def _delete(kube: Kube) -> None:

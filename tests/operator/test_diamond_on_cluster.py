@@ -23,7 +23,8 @@ from merp_crds.common import rfc3339
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Schedule
 
-pytestmark = pytest.mark.cluster
+# Two minutes and a half of due times, and what they leave.
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 Json = dict[str, Any]
 # Job and number of the due time.
@@ -34,8 +35,10 @@ NEEDS = {"a": "", "b": "a", "c": "a", "d": "bc"}
 DUE_TIMES = 20
 # About four pods for each, and this machine starts one in a second.
 INTERVAL = 7
-# From the last due time on: what still runs, and what is run again after it.
-REST_SECONDS = 60.0
+# From the last due time on: what still runs, and what is run again after it; on a machine that does other things.
+REST_SECONDS = 240.0
+# What is right must stay so for so long.
+QUIET_SECONDS = 15.0
 KILLS = 3
 
 
@@ -102,7 +105,7 @@ def test_no_run_of_d_without_its_b_and_c_none_missing_none_twice(
 ) -> None:
     course = Course(SEED)
     # Whole seconds, and far enough away that all four are there before.
-    begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=8)
+    begin = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=20)
     dues = [begin + timedelta(seconds=INTERVAL * number) for number in range(DUE_TIMES)]
     failing = {
         job: [int(due.timestamp()) for number, due in enumerate(dues) if course.fails[job, number][0]] for job in NEEDS
@@ -111,7 +114,7 @@ def test_no_run_of_d_without_its_b_and_c_none_missing_none_twice(
     timetable = Timetable.of(Schedule.model_validate(jobs[0]["spec"]["schedule"]))
     assert list(timetable.between(begin - timedelta(days=1), begin + timedelta(days=1))) == dues
     kube.apply(*jobs)
-    kube.until("all are ready", lambda: all(kube.condition(name, "Ready") for name in NEEDS), 20)
+    kube.until("all are ready", lambda: all(kube.condition(name, "Ready") for name in NEEDS))
     assert datetime.now(UTC) < begin, "this machine was too slow to make the jobs before they were due"
 
     asked: set[tuple[Place, int]] = set()
@@ -130,7 +133,7 @@ def test_no_run_of_d_without_its_b_and_c_none_missing_none_twice(
             operator.kill()
             operator.start()
         # A run that is made twice may come late: what is right must stay so.
-        over = datetime.now(UTC) > dues[-1] + timedelta(seconds=REST_SECONDS / 4)
+        over = datetime.now(UTC) > dues[-1] + timedelta(seconds=QUIET_SECONDS)
         found = problems(jobs, dues, records, kube.list("jobs"))
         if over and not wanted and not found and all(record.end is not None for record in records):
             break

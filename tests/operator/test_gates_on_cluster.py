@@ -143,11 +143,12 @@ def test_a_cycle_is_told_on_every_member_and_heals(kube: Kube, operator: Operato
 
 def test_c20_a_queue_runs_one_at_a_time_in_order(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
     kube.apply(
-        by_hand(task_image, "queue", concurrencyPolicy="Queue", maxQueued=2, task={"func": "sleep_for", "args": [3]})
+        by_hand(task_image, "queue", concurrencyPolicy="Queue", maxQueued=2, task={"func": "sleep_for"})
     )
     ready(kube, "queue")
-    for number in range(4):
-        ask(kube, "queue", f"q-{number}", dueTime=f"2026-01-0{number + 1}T00:00:00Z")
+    for number, seconds in enumerate((25, 1, 1, 1)):
+        # The first one is at work until all have come.
+        ask(kube, "queue", f"q-{number}", dueTime=f"2026-01-0{number + 1}T00:00:00Z", args=[seconds])
         kube.until("it is taken", lambda name=f"q-{number}": (kube.get("jobruns", name) or {}).get("status"))
     kube.until(
         "one says its place",
@@ -156,7 +157,7 @@ def test_c20_a_queue_runs_one_at_a_time_in_order(kube: Kube, operator: OperatorP
         ],
     )
     assert verdict(kube, "q-3") == ("skipped", "QueueFull")
-    runs = [verdict(kube, f"q-{number}") for number in range(3)]
+    runs = [verdict(kube, f"q-{number}", 120) for number in range(3)]
     assert runs == [("success", "Completed")] * 3
     ended = [(kube.get("jobruns", f"q-{number}") or {})["status"] for number in range(3)]
     assert [entry["endTime"] for entry in ended] == sorted(entry["endTime"] for entry in ended)

@@ -52,7 +52,7 @@ def ledger(operator: OperatorProcess) -> Ledger:
 
 def test_neither_an_edit_nor_a_pause_is_an_outage(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
     """C13 and C14: the native clock would start the minute that passed, if its books said nothing."""
-    if now().second > 45:
+    if now().second > 35:
         wait_until(next_minute())
     kube.apply(
         minutely(task_image, "edited", schedule=FAR),
@@ -89,7 +89,7 @@ def test_neither_an_edit_nor_a_pause_is_an_outage(kube: Kube, operator: Operator
 def test_a_run_by_hand_holds_back_the_native_clock_with_the_operator_dead(
     kube: Kube, operator: OperatorProcess, task_image: str, ledger: Ledger
 ) -> None:
-    if now().second > 40:
+    if now().second > 30:
         wait_until(next_minute())
     kube.apply(minutely(task_image, "j", task={"func": "sleep_for", "args": [100]}))
     accounted(kube, "j")
@@ -151,15 +151,15 @@ def test_c16_a_moment_that_has_just_passed(
     ]
     assert len(kube.list("jobs")) == 1
     assert kube.list("cronjobs", "scheduler.merp.io/scheduled-job=latest") == []
-    condition = kube.condition("latest", "OnSchedule") or {}
-    assert (condition["status"], condition["reason"]) == ("True", "Completed")
+    kube.until("it says that it is over", lambda: (kube.condition("latest", "OnSchedule") or {})["reason"] == "Completed")
+    assert (kube.condition("latest", "OnSchedule") or {})["status"] == "True"
     assert status(kube, "latest")["clock"] == "Operator"
 
 
 def test_what_the_native_clock_cannot_carry_the_operator_starts(
     kube: Kube, operator: OperatorProcess, task_image: str, ledger: Ledger
 ) -> None:
-    soon = now().replace(microsecond=0) + timedelta(seconds=8)
+    soon = now().replace(microsecond=0) + timedelta(seconds=20)
     schedules: dict[str, Json] = {
         "interval": {"intervalSeconds": 7},
         "at": {"at": rfc3339(soon)},
@@ -173,6 +173,7 @@ def test_what_the_native_clock_cannot_carry_the_operator_starts(
     )
     accounted(kube, *schedules)
     begin = now()
+    assert begin < soon, "this machine was too slow to make the jobs before they were due"
     wait_until(soon + timedelta(seconds=8))
     end = now()
     for name, schedule in schedules.items():

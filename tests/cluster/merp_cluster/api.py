@@ -11,6 +11,7 @@ from typing import Any
 from merp_cluster.commands import output
 from merp_cluster.layout import Layout
 
+# What takes longer counts as hanging.
 ANSWER_SECONDS = 3.0
 
 
@@ -22,9 +23,9 @@ class Api:
         # The certificates may not exist yet when this object is made.
         self._tls: ssl.SSLContext | None = None
 
-    def get(self, path: str) -> Any:
+    def get(self, path: str, seconds: float = ANSWER_SECONDS) -> Any:
         """Parsed JSON of `path`. URLError (an OSError) if the server cannot be reached or refuses."""
-        return json.loads(self._request(f"{self._layout.api_url}{path}"))
+        return json.loads(self._request(f"{self._layout.api_url}{path}", seconds))
 
     def ready(self) -> bool:
         return self._answers(f"{self._layout.api_url}/readyz")
@@ -46,17 +47,17 @@ class Api:
 
     def _answers(self, url: str) -> bool:
         try:
-            self._request(url)
+            self._request(url, ANSWER_SECONDS)
         except (OSError, http.client.HTTPException):
             return False
         return True
 
-    def _request(self, url: str) -> bytes:
+    def _request(self, url: str, seconds: float) -> bytes:
         # The machine's proxy settings are for the world outside.
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=self._context())
         )
-        with opener.open(url, timeout=ANSWER_SECONDS) as answer:
+        with opener.open(url, timeout=seconds) as answer:
             body: bytes = answer.read()
         return body
 
