@@ -10,7 +10,7 @@ from merp_crds import names
 from merp_crds.jobrun import NOT_READY, BackfillOnly
 from merp_crds.reasons import Reason, Verdict
 from merp_crds.scheduledjob import ScheduledJobSpec
-from merp_kube.client import ApiError
+from merp_kube.client import ApiError, Unreachable
 from merp_operator import backfill, cancel, desired, jobrun_status, requests
 from merp_operator.backfill import Progress, Step, Told, Waiting
 from merp_operator.cluster import Cluster, will_not_have
@@ -191,9 +191,9 @@ class Backfills:
         self._expectations.add(key, step.run)
         try:
             made = await self._cluster.create_job(job)
-        except ApiError as error:
+        except (ApiError, Unreachable) as error:
             self._expectations.remove(key, step.run)
-            if will_not_have(error):
+            if isinstance(error, ApiError) and will_not_have(error):
                 return Waiting(Reason.START_REFUSED.value, error.message, _REFUSED_SECONDS)
             raise
         if made:

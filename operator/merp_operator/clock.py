@@ -20,6 +20,7 @@ from merp_operator.watch import Key
 
 # As many creates at a time as the API server takes from one client without queueing them.
 _PARALLEL: Final = 32
+_PARALLEL_AGAIN: Final = 8
 # A create that hangs holds back the lower priorities for this long at most.
 _TIER_SECONDS: Final = 5.0
 # The time may be set, or the machine sleep, while this waits by a clock that knows of neither.
@@ -45,6 +46,10 @@ class Due:
 
 def _order(due: Due) -> tuple[int, datetime, Key]:
     return _RANKS[due.priority], due.start.due_time, due.key
+
+
+def _place(due: Due) -> tuple[Key, datetime]:
+    return due.key, due.start.due_time
 
 
 class _Room:
@@ -96,14 +101,19 @@ class Clock:
         self._failures: dict[Key, int] = {}
         self._wakeup = asyncio.Event()
         self._room = _Room(_PARALLEL)
+        # For what could not be started before: where it hangs it must not take all places.
+        self._other_room = _Room(_PARALLEL_AGAIN)
         self._starting: set[tuple[Key, datetime]] = set()
-        # Not set while a batch is started: everything else waits for it, because what is due cannot.
+        # Those of them that others wait for.
+        self._awaited: set[tuple[Key, datetime]] = set()
+        # Not set while a batch is started: everything else waits for it, because what is due cannot. For what could not
+        # be started before nobody waits: one namespace that takes nothing would stop all others.
         self.idle = asyncio.Event()
         self.idle.set()
         self._batches: set[asyncio.Task[None]] = set()
         # One batch looks at a time, so that what is due together is known together.
         self._looking = asyncio.Lock()
-        # How many starts of each rank are not answered yet, of all batches.
+        # How many starts of each rank are awaited and not answered yet, of all batches.
         self._pending = dict.fromkeys(_RANKS.values(), 0)
         self._answered = asyncio.Event()
         # What ended a batch that nothing may end.
@@ -127,6 +137,14 @@ class Clock:
             batch = asyncio.create_task(self._batch(self._take(self._now())))
             self._batches.add(batch)
             batch.add_done_callback(self._batch_is_over)
+
+    async def turn_of_others(self) -> None:
+        """Until no batch is being started, or for so long as none should take."""
+        try:
+            async with asyncio.timeout(_TIER_SECONDS):
+                await self.idle.wait()
+        except TimeoutError:
+            return
 
     def _batch_is_over(self, batch: asyncio.Task[None]) -> None:
         self._batches.discard(batch)
@@ -174,25 +192,28 @@ class Clock:
             dues = await self._look_at(keys)
         if not dues:
             return
-        tasks = {asyncio.create_task(self._one(due)) for due in dues}
-        self._tasks |= tasks
-        tiers = len({due.priority for due in dues})
+        tasks = {asyncio.create_task(self._one(due)): due for due in dues}
+        self._tasks |= tasks.keys()
         for task in tasks:
             task.add_done_callback(self._tasks.discard)
-        await asyncio.wait(tasks, timeout=_TIER_SECONDS * tiers)
+        awaited = {task: due.priority for task, due in tasks.items() if _place(due) in self._awaited}
+        if awaited:
+            await asyncio.wait(awaited, timeout=_TIER_SECONDS * len(set(awaited.values())))
 
     async def _look_at(self, keys: list[Key]) -> list[Due]:
-        """What is due of all of them, in order; counted as pending from now on."""
+        """What is due of all of them, in order; counted as starting, and as pending, from now on."""
         dues = []
         for number, key in enumerate(keys, 1):
             # What is being started since an earlier batch is not started again.
-            dues += [due for due in self._look(key) if (key, due.start.due_time) not in self._starting]
+            dues += [due for due in self._look(key) if _place(due) not in self._starting]
             if number % _LOOKS == 0:
                 await asyncio.sleep(0)
         dues.sort(key=_order)
-        self._starting |= {(due.key, due.start.due_time) for due in dues}
+        self._starting |= set(map(_place, dues))
         for due in dues:
-            self._pending[_RANKS[due.priority]] += 1
+            if due.key not in self._failures:
+                self._awaited.add(_place(due))
+                self._pending[_RANKS[due.priority]] += 1
         return dues
 
     async def _higher_ones(self, rank: int) -> None:
@@ -220,11 +241,12 @@ class Clock:
     async def _one(self, due: Due) -> None:
         try:
             await self._higher_ones(_RANKS[due.priority])
-            await self._room.enter(due)
+            room = self._room if _place(due) in self._awaited else self._other_room
+            await room.enter(due)
             try:
                 await self._start(due)
             finally:
-                self._room.leave()
+                room.leave()
         except (ApiError, Unreachable) as error:
             _log.warning("run of %s/%s at %s: %s", *due.key, due.start.due_time, error)
             self._try_again(due.key)
@@ -234,9 +256,11 @@ class Clock:
         else:
             self._failures.pop(due.key, None)
         finally:
-            self._starting.discard((due.key, due.start.due_time))
-            self._pending[_RANKS[due.priority]] -= 1
-            self._answered.set()
+            self._starting.discard(_place(due))
+            if _place(due) in self._awaited:
+                self._awaited.remove(_place(due))
+                self._pending[_RANKS[due.priority]] -= 1
+                self._answered.set()
         self._started(due.key)
 
     def _try_again(self, key: Key) -> None:

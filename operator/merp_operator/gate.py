@@ -72,7 +72,8 @@ class Look:
 
     `waiting` says for each run that waits what it waits for; `opened` is what its status is to list; `troubles` are the
     upstreams that will not run by themselves, `pool_trouble` is why no run can ever have room; `accounted` is since
-    when dependencies are newly met, for a job that has no schedule.
+    when dependencies are newly met, for a job that has no schedule; `refused` is what Kubernetes will not let be made
+    or let go.
     """
 
     waiting: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Look:
     accounted: Accounted | None = None
     look_again: datetime | None = None
     pool_trouble: tuple[ConditionReason, str] | None = None
+    refused: str = ""
 
 
 def answers(

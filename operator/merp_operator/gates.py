@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from merp_crds import names
 from merp_crds.reasons import Reason, Trigger, Verdict
@@ -16,7 +17,7 @@ from merp_crds.scheduledjob import (
 )
 from merp_kube.client import ApiError, Unreachable
 from merp_operator import desired, gate, newlymet, opened, overlap, pause, pool, requests, upstreams
-from merp_operator.cluster import Cluster
+from merp_operator.cluster import Cluster, will_not_have
 from merp_operator.desired import Defaults
 from merp_operator.endings import written
 from merp_operator.expectations import Expectations
@@ -30,6 +31,9 @@ from merp_operator.pools import Pools
 from merp_operator.upstreams import Upstream
 from merp_operator.watch import Key
 
+# A quota or a policy changes without an event that is watched here.
+_REFUSED: Final = timedelta(seconds=30)
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,13 +42,14 @@ class _Waits:
     """What became of the runs that wait.
 
     `waiting` says what each waits for that still does, `look_again` is when the first has waited too long; `opened` is
-    what opens one of them by this very look.
+    what opens one of them by this very look; `refused` is why one may not go on.
     """
 
     waiting: Mapping[str, str]
     look_again: datetime | None
     room: Room
     opened: tuple[Opened, ...]
+    refused: str
 
 
 class Gates:
@@ -79,8 +84,19 @@ class Gates:
             return found
         waits = await self._runs(observed, spec, zone, seen, listed, now)
         # What has just opened a run that waited makes no other.
-        accounted = await self._newly_met(observed, spec, defaults, before, seen, [*listed, *waits.opened], now)
-        return Look(waits.waiting, found.opened, found.troubles, accounted, waits.look_again, waits.room.trouble)
+        since = self._since(observed, spec, before, now)
+        refused = await self._newly_met(observed, spec, defaults, since, seen, [*listed, *waits.opened], now)
+        refused = waits.refused or refused
+        again = [waits.look_again, now + _REFUSED if refused else None]
+        return Look(
+            waiting=waits.waiting,
+            opened=found.opened,
+            troubles=found.troubles,
+            accounted=since,
+            look_again=min((moment for moment in again if moment is not None), default=None),
+            pool_trouble=waits.room.trouble,
+            refused=refused,
+        )
 
     def forget(self, key: Key) -> None:
         """A ScheduledJob that is gone."""
@@ -130,10 +146,11 @@ class Gates:
             for run in [jobs[answer.run]]
         }
         room = self._room(observed, spec, ready.values(), _unfinished(seen))
+        refusals: list[str] = []
         for answer in open_now:
-            waiting |= await self._go_on(observed, ready[answer.run], answer, room, now)
+            waiting |= await self._go_on(observed, ready[answer.run], answer, room, refusals, now)
         moments = [moment for moment in (*again, room.look_again) if moment is not None]
-        return _Waits(waiting, min(moments, default=None), room, _openers(answers))
+        return _Waits(waiting, min(moments, default=None), room, _openers(answers), next(iter(refusals), ""))
 
     def _room(
         self, observed: Observed, spec: ScheduledJobSpec, ready: Iterable[Ready], awaited: frozenset[str]
@@ -144,15 +161,26 @@ class Gates:
         self._pools.leave((observed.namespace, observed.name))
         return Room()
 
-    async def _go_on(self, observed: Observed, ready: Ready, answer: Open, room: Room, now: datetime) -> dict[str, str]:
-        """Let a run go that has room, and end one that has waited too long. Returns what it waits for, by its name."""
+    async def _go_on(
+        self, observed: Observed, ready: Ready, answer: Open, room: Room, refusals: list[str], now: datetime
+    ) -> dict[str, str]:
+        """Let a run go that has room, and end one that has waited too long. Returns what it waits for, by its name.
+
+        Why Kubernetes does not let it go is added to `refusals`.
+        """
         name, end = answer.run, room.expired.get(answer.run)
         if name in room.waiting:
             if name not in room.undecided:
                 await self._keep_open(ready, answer)
             return {name: room.waiting[name]}
         if end is None:
-            await self._release(observed, ready.run, answer)
+            try:
+                await self._release(observed, ready.run, answer)
+            except ApiError as error:
+                if not will_not_have(error):
+                    raise
+                refusals.append(f"{name} may not go on: {error.message}")
+                return {name: f"waiting to be let go, which is refused: {error.message}"}
         elif await self._keep_open(ready, answer):
             # Its next look ends it, with what had opened its gate written on it as on any other.
             return {name: end.sentence}
@@ -181,34 +209,46 @@ class Gates:
     async def _end(self, run: Run, verdict: Verdict, reason: Reason, sentence: str, now: datetime) -> None:
         await self._cluster.end_run(run.job, written(verdict, reason, sentence, now))
 
+    def _since(
+        self, observed: Observed, spec: ScheduledJobSpec, before: ScheduledJobStatus, now: datetime
+    ) -> Accounted | None:
+        """Since when dependencies are newly met; None for a job that has a schedule, or waits for nobody."""
+        if spec.schedule is not None or not spec.depends_on:
+            return None
+        return newlymet.accounted(
+            before.accounted,
+            spec.depends_on,
+            spec.dependency_policy,
+            suspended=pause.in_force(observed, now) is not None,
+            created=observed.created,
+            generation=observed.generation,
+            now=now,
+            resumed=pause.ended(observed, now),
+        )
+
     async def _newly_met(
         self,
         observed: Observed,
         spec: ScheduledJobSpec,
         defaults: Defaults,
-        before: ScheduledJobStatus,
+        since: Accounted | None,
         seen: Mapping[str, Upstream],
         listed: list[Opened],
         now: datetime,
-    ) -> Accounted | None:
-        """Make the runs of a job without a schedule. Returns since when dependencies are newly met."""
-        if spec.schedule is not None or not spec.depends_on:
-            return None
-        paused = pause.in_force(observed, now) is not None
-        accounted = newlymet.accounted(
-            before.accounted,
-            spec.depends_on,
-            spec.dependency_policy,
-            suspended=paused,
-            created=observed.created,
-            generation=observed.generation,
-            now=now,
-        )
-        if not paused and not observed.expected:
-            zone, policy = desired.zone(spec, defaults), spec.dependency_policy
-            for wanted in newlymet.newly_met(spec.depends_on, policy, zone, seen, listed, accounted.until):
+    ) -> str:
+        """Make the runs of a job without a schedule. Returns why Kubernetes does not take the first that it refuses."""
+        if since is None or pause.in_force(observed, now) is not None or observed.expected:
+            return ""
+        zone, policy = desired.zone(spec, defaults), spec.dependency_policy
+        refusals = []
+        for wanted in newlymet.newly_met(spec.depends_on, policy, zone, seen, listed, since.until):
+            try:
                 await self._make(observed, spec, defaults, wanted)
-        return accounted
+            except ApiError as error:
+                if not will_not_have(error):
+                    raise
+                refusals.append(f"the run of {wanted.name(observed.name)} is refused: {error.message}")
+        return next(iter(refusals), "")
 
     async def _make(
         self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, wanted: DependencyRun

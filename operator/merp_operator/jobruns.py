@@ -12,7 +12,7 @@ from merp_crds.names import execution_id
 from merp_crds.reasons import Reason, Verdict
 from merp_crds.scheduledjob import Task, VerdictEntry
 from merp_kube import paths
-from merp_kube.client import ApiError
+from merp_kube.client import ApiError, Unreachable
 from merp_operator import backfill, desired, jobrun_status, observe, records, requests, status
 from merp_operator.backfills import Backfills, Look
 from merp_operator.cancellations import Cancellations
@@ -85,9 +85,9 @@ class JobRuns:
             if await self._cluster.create_job(answer.job):
                 _log.info("created run %s/%s for %s", observed.namespace, name, answer.request.name)
                 return answer
-        except ApiError as error:
+        except (ApiError, Unreachable) as error:
             self._expectations.remove(key, name)
-            if not will_not_have(error):
+            if isinstance(error, Unreachable) or not will_not_have(error):
                 raise
             return requests.Refuse(
                 answer.request, name, wanted.due_time, Reason.START_REFUSED, error.message, Verdict.FAILED

@@ -45,15 +45,21 @@ def accounted(
     created: datetime,
     generation: int,
     now: datetime,
+    resumed: datetime | None = None,
 ) -> Accounted:
     """From when on dependencies are newly met; its `until` is the `since` of newly_met().
 
     A pause, an edit of the dependencies and the creation are no outages: what ended before is not caught up. Where the
-    hash differs from the one before, `until` becomes now, and never earlier.
+    hash differs from the one before, `until` becomes now, and never earlier; where only a pause is over that said when
+    it would be, `resumed`, it becomes that.
     """
     digest = _digest(dependencies, policy or DependencyPolicy(), suspended=suspended)
     if before is not None:
-        return before if before.hash == digest else Accounted(until=max(before.until, now), hash=digest)
+        if before.hash == digest:
+            return before
+        paused = _digest(dependencies, policy or DependencyPolicy(), suspended=True)
+        since = now if resumed is None or before.hash != paused else resumed
+        return Accounted(until=max(before.until, since), hash=digest)
     # Edited before anybody looked: since when it is as it is cannot be known.
     return Accounted(until=now if generation > 1 or suspended else created, hash=digest)
 

@@ -147,7 +147,8 @@ def decide(
     `last_end` is when the last of those ended that are not among them any more. The finished ones are looked at too: a
     run that was made while another was unfinished stays the second, also where nobody looked in time.
     """
-    found = sorted(units, key=lambda unit: (unit.began, unit.due_time, unit.name))
+    # Within a second nobody knows which Job was made first, but one that was let go goes on.
+    found = sorted(units, key=lambda unit: (unit.began, not unit.released, unit.due_time, unit.name))
     waiting = [unit for unit in found if unit.ended is None and not unit.released and not unit.ending]
     beside = tuple(_at_once(unit) for unit in waiting if unit.allowed or policy is ConcurrencyPolicy.ALLOW)
     names_beside = {entry.run for entry in beside}

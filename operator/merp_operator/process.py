@@ -199,7 +199,7 @@ class Process:
         while True:
             key = await self._queue.get()
             metrics.QUEUE_DEPTH.set(len(self._queue))
-            await self._clock.idle.wait()
+            await self._clock.turn_of_others()
             await self._look(key)
 
     async def _look(self, key: Key) -> None:

@@ -138,9 +138,11 @@ class Reconciler:
         gone = await self._tell_vanished(key)
         decision = await self._account(key, observed, problem, gone, now)
         judged = [Judged(run, outcome.judge(run)) for run in observed.runs]
+        gone_since = [Judged(run, outcome.judge(run)) for run in gone if run.finished]
         safe = self._safe(observed)
         over = await gone_runs.verdicts(self._cluster, observed, gone, self._now())
-        told = Told((*refusals, *over), decision, safe, self._starter.refused(observed.uid), gate)
+        refused = self._starter.refused(observed.uid) or gate.refused
+        told = Told((*refusals, *over), decision, safe, refused, gate)
         wanted = status.compute(observed, judged, problem, defaults, now, told)
         self._record_runs(observed, judged, records.job_record(observed, defaults, wanted))
         after = observed.told if wanted == observed.status else observe.read_status(wanted)
@@ -153,14 +155,15 @@ class Reconciler:
             self._told_of(key, gone)
             self._let_go(observed, safe - frozenset(after.unrecorded))
         self._record_endings(observed, after if wait is None else observed.told)
-        again = await self._job_runs.report(observed, judged, problem, defaults, now)
+        again = await self._job_runs.report(observed, [*gone_since, *judged], problem, defaults, now)
         overdue = await self._overdue_runs.end(observed, defaults, now)
         # What the status is to say of a run it says before the run's Job goes.
         later = await self._clean_up(observed, frozenset() if wait is None else {entry.run for entry in news}, now)
+        # Also where the CronJob is refused: what this job waits for it has seen.
+        self._looks.done(key, number)
         if error is not None:
             raise error
-        self._looks.done(key, number)
-        moments = [gate.look_again, overdue, *self._moments(observed, decision, wanted)]
+        moments = [gate.look_again, overdue, *self._moments(observed, decision, wanted, now)]
         return _earliest(wait, again, later, *(_until(moment, now) for moment in moments))
 
     async def _observe(self, key: Key, body: Json) -> Observed:
@@ -199,9 +202,13 @@ class Reconciler:
         elif decision.look_again is not None:
             self._plan(key, decision.look_again)
 
-    def _moments(self, observed: Observed, decision: Decision | None, wanted: Json) -> list[datetime | None]:
-        """When time alone changes something: a due time, a pause's end, or which clock it is that starts."""
-        now = self._now()
+    def _moments(
+        self, observed: Observed, decision: Decision | None, wanted: Json, now: datetime
+    ) -> list[datetime | None]:
+        """When time alone changes something: a due time, a pause's end, or which clock it is that starts.
+
+        As of `now`, when the look began: what has come since then it has not seen.
+        """
         paused = pause.in_force(observed, now)
         next_run = wanted.get("nextRunTime")
         changes = None

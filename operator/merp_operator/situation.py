@@ -88,13 +88,15 @@ def read(
     spec = observed.spec or ScheduledJobSpec()
     if observed.timetable is None or spec.schedule is None:
         return None
+    vanished = tuple(vanished)
+    over = [run for run in vanished if run.finished and run.trigger in BY_CLOCK]
     runs = {run.name: run for run in observed.runs}
-    told = {entry.run for entry in status.recent}
+    told = {entry.run for entry in status.recent} | {run.name for run in over}
     gone = {run.name: run.due_time for run in vanished if run.trigger in BY_CLOCK and not run.finished}
     ended = [*status.recent, *status.newest.values()]
     listed = [entry for entry in status.active if entry.trigger in BY_CLOCK and entry.due_time is not None]
     gone |= {entry.run: entry.due_time for entry in listed if entry.due_time is not None}
-    due_times = [run.due_time for run in observed.runs if run.trigger in BY_CLOCK]
+    due_times = [run.due_time for run in (*observed.runs, *over) if run.trigger in BY_CLOCK]
     due_times += [entry.due_time for entry in ended if entry.trigger in BY_CLOCK and entry.due_time is not None]
     due_times += [entry.due_time for entry in listed if entry.due_time is not None]
     native_last = ((observed.cron_job or {}).get("status") or {}).get("lastScheduleTime")

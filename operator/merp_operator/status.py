@@ -279,17 +279,15 @@ def _on_schedule(
 ) -> list[_Wanted]:
     """Whether what is due is started; nothing for a job that nothing makes due."""
     kind, timetable = ConditionType.ON_SCHEDULE, observed.timetable
-    troubled = _troubled(told.gate)
+    held_up = _held_up(told)
     if timetable is None:
-        return [troubled] if troubled is not None and problem is None else []
+        return [held_up] if held_up is not None and problem is None else []
     if problem is not None:
         return [(kind, "Unknown", problem.reason.value, "the definition is not good")]
     if pause.in_force(observed, now) is not None:
         return [(kind, "Unknown", ConditionReason.PAUSED.value, "nothing becomes due while it is paused")]
-    if told.refused:
-        return [(kind, "False", ConditionReason.CANNOT_START.value, told.refused)]
-    if troubled is not None:
-        return [troubled]
+    if held_up is not None:
+        return [held_up]
     unknown = timetable.unknown_from
     if (
         next_run_time is not None
@@ -310,8 +308,11 @@ def _on_schedule(
     return [(kind, "True", ConditionReason.ON_SCHEDULE.value, "what is due is started")]
 
 
-def _troubled(gate: Look) -> _Wanted | None:
-    """What holds up runs at the gate that does not go away by itself."""
+def _held_up(told: Told) -> _Wanted | None:
+    """What holds up runs, and does not go away by itself."""
+    gate = told.gate
+    if told.refused:
+        return ConditionType.ON_SCHEDULE, "False", ConditionReason.CANNOT_START.value, told.refused
     if gate.troubles:
         text = f"dependsOn: {'; '.join(gate.troubles)}"
         return ConditionType.ON_SCHEDULE, "False", ConditionReason.UPSTREAM_CANNOT_RUN.value, text

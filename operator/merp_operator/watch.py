@@ -302,12 +302,13 @@ class Watch:
         namespace, name = _key(item)
         owner = (item.get("spec") or {}).get("scheduledJob", "")
         key = (namespace, owner)
-        if self.job_runs.get(namespace, name) is None:
+        present = self.job_runs.get(namespace, name)
+        if present is None or (present.get("spec") or {}).get("scheduledJob", "") != owner:
             self._requests_of[key].pop(name, None)
             if not self._requests_of[key]:
                 del self._requests_of[key]
         else:
-            self._requests_of[key][name] = item
+            self._requests_of[key][name] = present
         self._changed(namespace, owner)
 
     def _cron_job_changed(self, before: Json | None, after: Json | None) -> None:
@@ -368,11 +369,11 @@ def _key(item: Json) -> Key:
 
 
 def _newer(item: Json, known: Json) -> bool:
-    """Whether `item` is a later version of an object, or another one. Versions of one kind are numbers that grow."""
-    mine, theirs = item["metadata"], known["metadata"]
-    if mine["uid"] != theirs["uid"]:
-        return True
-    return int(mine["resourceVersion"]) > int(theirs["resourceVersion"])
+    """Whether `item` is a later version of an object, or another one made since under its name.
+
+    Versions of one kind are numbers that grow, and kopf may tell late of one that was replaced.
+    """
+    return int(item["metadata"]["resourceVersion"]) > int(known["metadata"]["resourceVersion"])
 
 
 def _ended(before: Json | None, after: Json | None) -> bool:

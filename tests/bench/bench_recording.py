@@ -1,15 +1,16 @@
 """Whether recording keeps up with what one API server can tell of: completions a second, alone and while recorded.
 
 The generator makes Jobs that the stock controller leaves alone (`managedBy`), completes them by their status, and
-deletes them a while later. First it works alone, as fast as it can; then the same, for as long, with an operator that
-records into a MariaDB. Both halves are equal but for the recording.
+deletes them a while later. It works alone, as fast as it can, for half of the time before and for half of it after the
+same with an operator that records into a MariaDB: a machine that becomes slower meanwhile, or faster, does so for both.
+Each time counts from when as many Jobs go as come, and what a job tells at first only is told.
 
     bench_recording.py [--seconds 60] [--only pinned|shared]
 
 There are two set-ups. In `two machines` the control plane and the generator have one processor and the operator and
-MariaDB another, in both halves: as where these run beside the API server's machine, so the ratio is what recording costs
+MariaDB another, all the time: as where these run beside the API server's machine, so the ratio is what recording costs
 the API server. In `one machine` all have all: there the generator leaves nothing idle when it is alone, so the ratio is
-also what the operator and the database need themselves. Needs root, two processors and six minutes.
+also what the operator and the database need themselves. Needs root, two processors and eight minutes.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,6 +59,8 @@ WORKERS: Final = 8
 JOBS: Final = 40
 # Longer than the records need, so that nothing is deleted before it was seen.
 KEPT_SECONDS: Final = 10.0
+# After that as many Jobs are deleted as made, and each ScheduledJob has told of its first verdicts.
+WARM_UP_SECONDS: Final = 20.0
 
 
 class Generator:
@@ -70,15 +73,20 @@ class Generator:
         self._owners = owners
         self._prefix = prefix
         self._number = 0
+        self._warm_at = 0.0
+        # Completions since it was warm.
+        self.counted = 0
         self._old: deque[tuple[float, str]] = deque()
 
-    async def run(self, seconds: float) -> float:
-        """Completions a second."""
-        begin = time.monotonic()
+    async def run(self, seconds: float, warm: Callable[[], None]) -> float:
+        """Completions a second, for so long once it is warm; `warm` is called when it is, beside it."""
+        self._warm_at = time.monotonic() + WARM_UP_SECONDS
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS):
-                group.create_task(self._work(begin + seconds))
-        return len(self.completed) / (time.monotonic() - begin)
+                group.create_task(self._work(self._warm_at + seconds))
+            await asyncio.sleep(WARM_UP_SECONDS)
+            await asyncio.to_thread(warm)
+        return self.counted / (time.monotonic() - self._warm_at)
 
     async def _work(self, end: float) -> None:
         while time.monotonic() < end:
@@ -115,15 +123,18 @@ class Generator:
         path = paths.JOB.at(self._namespace, name, "status")
         await self._client.call("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
         self.completed[name] = datetime.now(UTC)
+        self.counted += time.monotonic() >= self._warm_at
         self._old.append((time.monotonic() + KEPT_SECONDS, name))
 
 
-async def generate(cluster: Cluster, kube: Kube, prefix: str, seconds: float) -> tuple[Generator, float]:
+async def generate(
+    cluster: Cluster, kube: Kube, prefix: str, seconds: float, warm: Callable[[], None]
+) -> tuple[Generator, float]:
     """Some seconds of it. Returns what was completed, and how many a second."""
     configuration = await load_configuration(cluster.kubeconfig)
     async with Client(configuration, connections=WORKERS) as client:
         generator = Generator(client, kube.namespace, kube.list("scheduledjobs"), prefix)
-        return generator, await generator.run(seconds)
+        return generator, await generator.run(seconds, warm)
 
 
 class Memory:
@@ -167,11 +178,15 @@ class Costs:
     def __init__(self, cluster: Cluster, others: processor_time.Groups) -> None:
         self._cluster = cluster
         self._groups = control_plane(cluster) | dict(others)
+        self.begin()
+
+    def begin(self) -> None:
+        """Count from now on."""
         self._time = processor_time.seconds(self._groups)
         self._requests = self._asked()
 
     def tell(self, completions: int) -> None:
-        """Print what each completion has cost since this object was made."""
+        """Print what each completion has cost since it was begun."""
         spent = processor_time.seconds(self._groups)
         times = {name: (spent[name] - self._time[name]) * 1000 / completions for name in spent}
         print("  processor ms a completion:", ", ".join(f"{name} {time:.2f}" for name, time in times.items()))
@@ -215,7 +230,7 @@ def lags(completed: dict[str, datetime], recorded: dict[str, datetime], seen: da
 
 
 def clear(kube: Kube) -> None:
-    """Delete the Jobs of the first half, and wait until the API server has nothing more to do with them."""
+    """Delete the Jobs that are left, and wait until the API server has nothing more to do with them."""
     # At once: kubectl would ask for each of thousands.
     kube.kubectl("delete", "--raw", f"{paths.JOB.of(kube.namespace)}?propagationPolicy=Background")
     kube.until("no Job is left", lambda: not kube.list("jobs"), 120)
@@ -253,16 +268,22 @@ def records(server: Server, database: str, completed: dict[str, datetime], seen:
     return lags(completed, {name: at.replace(tzinfo=UTC) for name, at, _ in found}, seen)
 
 
+def measure_alone(cluster: Cluster, kube: Kube, prefix: str, seconds: float) -> float:
+    """Completions a second of the generator alone."""
+    costs = Costs(cluster, {})
+    generator, alone = asyncio.run(generate(cluster, kube, prefix, seconds, costs.begin))
+    print(f"  alone: {alone:.0f} completions a second")
+    costs.tell(generator.counted)
+    clear(kube)
+    return alone
+
+
 def measure(cluster: Cluster, kube: Kube, server: Server, seconds: float, *, pinned: bool) -> bool:
     """Both rates, their ratio, the lag of the records, and the operator's memory. Whether the limits are kept."""
     print(f"{'two machines' if pinned else 'one machine'}, {seconds:.0f} s each:")
     for pids in control_plane(cluster).values():
         processor_time.pin(pids, PROCESSORS[:1] if pinned else PROCESSORS)
-    costs = Costs(cluster, {})
-    generator, alone = asyncio.run(generate(cluster, kube, "a", seconds))
-    print(f"  alone: {alone:.0f} completions a second")
-    costs.tell(len(generator.completed))
-    clear(kube)
+    before = measure_alone(cluster, kube, "a", seconds / 2)
     database = str(server.new_url().database)
     with recording(kube, server, database) as operator:
         assert server.process is not None, "it was started"
@@ -271,13 +292,16 @@ def measure(cluster: Cluster, kube: Kube, server: Server, seconds: float, *, pin
             processor_time.pin(pids, PROCESSORS[1:] if pinned else PROCESSORS)
         costs = Costs(cluster, recorders)
         with Memory(operator.pid) as memory:
-            generator, recorded = asyncio.run(generate(cluster, kube, "b", seconds))
+            generator, recorded = asyncio.run(generate(cluster, kube, "b", seconds, costs.begin))
         wanted = len(generator.completed)
         count = f"SELECT COUNT(*) FROM `{database}`.job_executions WHERE status = 'success'"
         kube.until("all are recorded", lambda: server.sql(count)[0][0] >= wanted, 60)
         seen = datetime.now(UTC)
-        print(f"  recorded: {recorded:.0f} a second, {recorded / alone:.2f} of that alone")
-        costs.tell(wanted)
+        print(f"  recorded: {recorded:.0f} completions a second")
+        costs.tell(generator.counted)
+    clear(kube)
+    alone = (before + measure_alone(cluster, kube, "c", seconds / 2)) / 2
+    print(f"  recorded is {recorded / alone:.2f} of alone")
     shares = statistics.quantiles(records(server, database, generator.completed, seen), n=100)
     print(f"  lag of the records: p50 {shares[49]:.2f} s, p99 {shares[98]:.2f} s; {wanted} completed and recorded")
     print(f"  memory of the operator in the course of it: {memory} MiB")
@@ -306,7 +330,9 @@ def in_set_up(cluster: Cluster, seconds: float, *, pinned: bool) -> bool:
 def main() -> int:
     """Both set-ups, or the one that is asked for. Returns 1 where a limit is exceeded with two machines."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long each half is; 60 if not given")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="how long it is recorded, and how long it is alone; 60 if not given"
+    )
     parser.add_argument("--only", choices=("pinned", "shared"), help="one of the two set-ups")
     arguments = parser.parse_args()
     cluster = Cluster()

@@ -170,6 +170,8 @@ def test_the_cluster_fires_the_same_from_one_due_time_to_the_next(
         later = cron.after(due)
         # Where clocks were put back from 00:01 to 23:01 (St. John's until 2011) the original turns in circles.
         assume(later is None or later > due)
+        # Where they are put forward by half an hour (Lord Howe) it passes over what it finds from an hour before.
+        assume(later is None or cron.after(max(due, later - timedelta(hours=1))) == later)
         due = later
     found = list(Timetable.of(Schedule(cron=expression, time_zone=zone)).between(start, end))
     assert found[: len(expected)] == expected

@@ -63,7 +63,6 @@ def test_the_database_is_away_while_runs_end(kube: Kube, task_image: str, tmp_pa
         # The outage lasts, whatever has happened by then.
         time.sleep(max(0.0, durations.database_away - (datetime.now(UTC) - stopped).total_seconds()))
         gone = {name for name, at in deletions(kube.cluster, kube.namespace).items() if at > stopped}
-        assert gone == set()
         server.start()
 
         engine = create_engine(url)
@@ -81,6 +80,8 @@ def test_the_database_is_away_while_runs_end(kube: Kube, task_image: str, tmp_pa
     assert len({row.run_name for row in found}) == len(found) == runs
     assert {row.status for row in found} == {"success"}
     recorded = {row.run_name: row.recorded_at for row in found}
+    # What was recorded just before the outage may go in it, and nothing else.
+    assert [name for name in gone if recorded[name].replace(tzinfo=UTC) > stopped] == []
     asked = deletions(kube.cluster, kube.namespace)
     assert len(asked) == runs - 1
     assert [name for name, at in asked.items() if at < recorded[name]] == []

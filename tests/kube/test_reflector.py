@@ -135,7 +135,11 @@ async def test_what_a_new_list_does_not_mend_is_not_listed_again_at_once(
     told = [record.getMessage() for record in caplog.records if record.name == "merp_kube.reflector"]
     anew = "watch of jobs: the server no longer knows where it was; listed anew"
     # The third one comes after a watch that worked.
-    assert (told[0], told[1].partition("; next try in ")[0], told[-1]) == (anew, "watch of jobs: 410 Gone: too old", anew)
+    assert (told[0], told[1].partition("; next try in ")[0], told[-1]) == (
+        anew,
+        "watch of jobs: 410 Gone: too old",
+        anew,
+    )
     assert len(told) == 4
 
 

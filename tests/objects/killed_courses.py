@@ -21,8 +21,9 @@ from merp_crds import names
 from merp_operator.scheduled_job_statuses import distance
 
 Json = dict[str, Any]
-# What is late for another reason than the distance of a status' writes: a failed look is tried again within a second.
-_QUIET_SECONDS: Final = 1.5
+# What is late for another reason than the distance of a status' writes: a failed look is tried again within a second,
+# and a machine that does other things is late by more.
+_QUIET_SECONDS: Final = 3.0
 _READY: Final = 200
 _AT_ONCE: Final = 3
 

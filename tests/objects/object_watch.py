@@ -9,10 +9,12 @@ from typing import Any, Self
 from kube import Kube
 
 Json = dict[str, Any]
+# Of a server that is busy with others.
+_LIST_SECONDS = 30.0
 
 
 class ObjectWatch:
-    """A watch from now on; `events` are the objects as they were after each change, oldest first.
+    """What there is now, and a watch from there on; `events` are the objects after each change, oldest first.
 
     A deletion is the object with `deleted` beside its metadata. The watch ends with the `with` block.
     """
@@ -21,8 +23,11 @@ class ObjectWatch:
         """`path` is the list of the kind, for example `/apis/batch/v1/namespaces/x/jobs`."""
         layout = kube.cluster.layout
         command = [str(layout.bin / "kubectl"), f"--kubeconfig={layout.kubeconfig}", "get", "--raw"]
-        self.events: list[Json] = []
-        self._process = subprocess.Popen([*command, f"{path}?watch=true"], stdout=subprocess.PIPE, text=True)
+        # Whatever happens before the watch is open comes after this version.
+        listed = kube.cluster.api.get(path, _LIST_SECONDS)
+        self.events: list[Json] = list(listed["items"])
+        query = f"watch=true&resourceVersion={listed['metadata']['resourceVersion']}"
+        self._process = subprocess.Popen([*command, f"{path}?{query}"], stdout=subprocess.PIPE, text=True)
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     def __enter__(self) -> Self:

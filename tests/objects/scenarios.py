@@ -19,10 +19,10 @@ Ending = tuple[str, str, str | None]
 
 # Due once a year: in no course of events.
 YEARLY: Final = {"schedule": {"cron": "0 0 1 1 *"}}
-SLEEP: Final = {"task": {"func": "sleep_for", "args": [600]}}
+SLEEP: Final = {"task": {"func": "sleep_for", "args": [3600]}}
 # An operator that is killed twenty times, and takes some seconds each time to start, needs that long for what else takes
-# one; on a machine that does other things, five times as long.
-SECONDS: Final = 240.0
+# one; on a machine that does other things, ten times as long.
+SECONDS: Final = 480.0
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ def test_c59_no_canary_is_told(kube: Kube, operator: OperatorProcess, gateway: G
     refused = gateway.ask("POST", "/api/v1/jobs/echo/execute", {"kwargs": {"api_key": PARAMETER}, "nope": PARAMETER})
     assert refused.status == 400
     logs = {"operator's log": operator.log.read_text(), "gateway's log": gateway.log(), "metrics": operator.metrics()}
+    kube.until("it is told", lambda: any(item["reason"] == "RunFailed" for item in kube.list("events")))
     logs["events"] = kube.kubectl("get", "events", "-o", "json")
-    assert "RunFailed" in logs["events"]
     everything = logs | {
         "records": recorded(operator.database),
         "objects": kube.kubectl("get", "sj,jobrun,cronjob,job,pod", "-o", "json"),

@@ -344,6 +344,49 @@ def test_it_is_idle_but_for_while_a_batch_is_started() -> None:
     assert play(main) == [True, False, False, False, True]
 
 
+def test_starts_that_hang_again_and_again_stop_nobody_else() -> None:
+    async def main() -> tuple[float, list[tuple[float, str]]]:
+        hanging = {f"hangs-{number}": due(f"hangs-{number}", Priority.HIGH) for number in range(40)}
+        day = Day(hanging, answer=10.0)
+        day.start_errors = dict.fromkeys(hanging, Unreachable("the webhook does not answer"))
+        for number, name in enumerate(hanging):
+            day.plan(name, number / 10)
+        busy = 0
+
+        async def watch() -> None:
+            nonlocal busy
+            # The first failures of all of them, and their retries after that.
+            await asyncio.sleep(60.0)
+            for _ in range(240):
+                busy += not day.clock.idle.is_set()
+                await asyncio.sleep(1.0)
+
+        watching = asyncio.create_task(watch())
+        asyncio.get_running_loop().call_later(100.0, lambda: day.wanted.update(low=due("low", Priority.LOW)))
+        day.plan("low", 101.0)
+        await day.run(until=300.0)
+        await watching
+        return busy / 240, [entry for entry in day.asked if entry[1] == "low"]
+
+    busy, asked = play(main)
+    assert busy < 0.1
+    assert asked == [(101.0, "low")]
+
+
+def test_others_do_not_wait_for_ever_where_one_after_the_other_hangs() -> None:
+    async def main() -> float:
+        day = Day({f"hangs-{number}": due(f"hangs-{number}") for number in range(10)}, answer=10.0)
+        for number in range(10):
+            day.plan(f"hangs-{number}", 1.0 + number)
+        task = asyncio.create_task(day.clock.run())
+        await asyncio.sleep(1.5)
+        await day.clock.turn_of_others()
+        task.cancel()
+        return seconds()
+
+    assert play(main) == 6.5
+
+
 def test_a_bug_in_a_batch_ends_it() -> None:
     """What is due of such a priority can never be started: nobody would see that the clock stands still."""
 

@@ -142,9 +142,7 @@ def test_a_cycle_is_told_on_every_member_and_heals(kube: Kube, operator: Operato
 
 
 def test_c20_a_queue_runs_one_at_a_time_in_order(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
-    kube.apply(
-        by_hand(task_image, "queue", concurrencyPolicy="Queue", maxQueued=2, task={"func": "sleep_for"})
-    )
+    kube.apply(by_hand(task_image, "queue", concurrencyPolicy="Queue", maxQueued=2, task={"func": "sleep_for"}))
     ready(kube, "queue")
     for number, seconds in enumerate((25, 1, 1, 1)):
         # The first one is at work until all have come.

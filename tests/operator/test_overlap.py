@@ -102,6 +102,12 @@ REPLACED = "cancelled(Replaced) replaced by"
             id="Forbid-made-as-the-other-ended",
         ),
         pytest.param(
+            [unit("w1", "02:00", due="01:59"), unit("r", "02:00", released=True)],
+            "Forbid",
+            {"ends": [f"w1 skipped(Overlap) r {OVERLAPS}"]},
+            id="Forbid-made-in-the-second-of-one-that-was-let-go",
+        ),
+        pytest.param(
             [W1, unit("m", "02:05", due="1T00:00")],
             "Forbid",
             {"goes_on": ["w1 since 02:00"], "ends": [f"m skipped(Overlap) w1 {OVERLAPS}"]},

@@ -17,7 +17,7 @@ from scenarios import Scenario, together
 from merp_cluster.cluster import Cluster
 
 # The long form: courses of some twenty seconds, three of them side by side.
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(5400 if long() else 600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(5400 if long() else 1500)]
 
 
 @pytest.mark.parametrize(

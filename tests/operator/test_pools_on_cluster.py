@@ -226,6 +226,10 @@ def test_a_run_that_is_suspended_by_hand_is_left_alone_and_gives_its_room_back(
     kube.until("both have room", lambda: status(kube).get("used") == 2)
 
 
+def events_of(kube: Kube, name: str) -> set[str]:
+    return {item["reason"] for item in kube.list("events") if item["involvedObject"]["name"] == name}
+
+
 def _running(kube: Kube) -> set[str]:
     """The Jobs that have a pod."""
     return {job["metadata"]["name"] for job in kube.list("jobs") if (job.get("status") or {}).get("active")}
@@ -244,11 +248,11 @@ def test_what_can_have_no_room_is_told_and_heals(kube: Kube, operator: OperatorP
     small = ("PoolTooSmall", "pool.slots: 3 are more than the 2 of JobPool nightly: ask for fewer, or make it larger")
     kube.until("the small pool is told", lambda: on_schedule() == small)
     told = kube.until(
-        "the pool tells it too", lambda: [c for c in status(kube)["conditions"] if c["status"] == "False"]
+        "the pool tells it too", lambda: [c for c in status(kube).get("conditions", []) if c["status"] == "False"]
     )
     assert told[0]["reason"] == "PoolTooSmall"
-    events = {item["reason"] for item in kube.list("events") if item["involvedObject"]["name"] == "j"}
-    assert {"PoolNotFound", "PoolTooSmall"} <= events
+    for reason in ("PoolNotFound", "PoolTooSmall"):
+        kube.until(f"an Event tells {reason}", lambda reason=reason: reason in events_of(kube, "j"))
     kube.apply(pool(3))
     found = kube.until("it runs", lambda: kube.verdict("once"), 60)
     assert found["verdict"] == "success"

@@ -151,7 +151,9 @@ def test_c16_a_moment_that_has_just_passed(
     ]
     assert len(kube.list("jobs")) == 1
     assert kube.list("cronjobs", "scheduler.merp.io/scheduled-job=latest") == []
-    kube.until("it says that it is over", lambda: (kube.condition("latest", "OnSchedule") or {})["reason"] == "Completed")
+    kube.until(
+        "it says that it is over", lambda: (kube.condition("latest", "OnSchedule") or {})["reason"] == "Completed"
+    )
     assert (kube.condition("latest", "OnSchedule") or {})["status"] == "True"
     assert status(kube, "latest")["clock"] == "Operator"
 

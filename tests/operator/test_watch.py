@@ -140,7 +140,8 @@ def at(version: int, body: Json) -> Json:
         pytest.param(11, "u", ["waits-for-j", "j"], id="newer"),
         pytest.param(10, "u", [], id="does-nothing-the-operators-own-write-comes-back"),
         pytest.param(9, "u", [], id="does-nothing-older"),
-        pytest.param(9, "another", ["waits-for-j", "j"], id="made-anew"),
+        pytest.param(11, "another", ["waits-for-j", "j"], id="made-anew"),
+        pytest.param(9, "another", [], id="does-nothing-a-late-word-of-the-one-before"),
     ],
 )
 def test_only_what_is_new_is_told(told: Told, version: int, uid: str, expected: list[str]) -> None:
