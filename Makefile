@@ -50,7 +50,8 @@ check: setup  ## format, lint, types, import contracts, generated files, chart: 
 	@$(CLUSTER_TOOL) helm lint --strict --quiet helm/merp-scheduler
 
 unit: setup  ## the tests that need no cluster, no database server and no process for each: under a minute
-	@$(RUN)/pytest -q -n 2 --dist loadfile -m "not cluster and not mariadb and not processes"
+	@# One more than processors: some tests wait for a moment.
+	@$(RUN)/pytest -q -n 3 --dist loadfile -m "not cluster and not mariadb and not processes"
 
 test: setup check  ## every test, the cluster's too
 	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) packages

@@ -16,6 +16,9 @@ import pytest
 from merp_runner import Context, ParameterError, TaskFailed
 from merp_tasks.commands import run_command
 
+# Programs are what it is about.
+pytestmark = pytest.mark.processes
+
 ECHO, SH, SLEEP = (shutil.which(name) or name for name in ("echo", "sh", "sleep"))
 
 

@@ -83,7 +83,9 @@ class World:
     overlaps: int = 0
 
     def run(self) -> None:
-        end = BEGIN + OUTAGES + HEALTHY
+        # One that began late lasts longer than that.
+        away = [begin + length for begin, length in (*self.plan.native_away, *self.plan.operator_away)]
+        end = BEGIN + max([OUTAGES, *(timedelta(seconds=second) for second in away)]) + HEALTHY
         while self.now < end:
             second = int((self.now - BEGIN).total_seconds())
             if second in self.plan.deletions:

@@ -48,7 +48,7 @@ def numbers(engine, history) -> int:
 async def test_who_records_meanwhile_is_held_up_for_less_than_a_second(engine, history) -> None:
     purged = await purge_beside_writing(engine, history)
     assert purged.deleted == old(history) > 2_500
-    assert len(purged.waits) > 1
+    assert purged.waits
     assert max(purged.waits) < 1
     assert left(engine) == history.records - purged.deleted + len(purged.waits)
     assert numbers(engine, history) == left(engine)
