@@ -122,7 +122,9 @@ class Watch:
         self.calendar_changed = asyncio.Event()
         self._jobs_of: defaultdict[Key, dict[str, Json]] = defaultdict(dict)
         self._pods_of: defaultdict[Key, dict[str, Json]] = defaultdict(dict)
+        # By ScheduledJob its JobRuns, by name; and for each JobRun the ScheduledJob.
         self._requests_of: defaultdict[Key, dict[str, Json]] = defaultdict(dict)
+        self._asked_of: dict[Key, str] = {}
         self.cron_jobs = self._reflector(paths.CRON_JOB, self._cron_job_changed)
         self.jobs = self._reflector(paths.JOB, self._job_changed)
         self.pods = self._reflector(paths.POD, self._pod_changed)
@@ -299,17 +301,20 @@ class Watch:
                 self._changed(*_key(job))
 
     def _job_run_changed(self, item: Json) -> None:
-        namespace, name = _key(item)
-        owner = (item.get("spec") or {}).get("scheduledJob", "")
-        key = (namespace, owner)
-        present = self.job_runs.get(namespace, name)
-        if present is None or (present.get("spec") or {}).get("scheduledJob", "") != owner:
-            self._requests_of[key].pop(name, None)
-            if not self._requests_of[key]:
-                del self._requests_of[key]
-        else:
-            self._requests_of[key][name] = present
-        self._changed(namespace, owner)
+        """What is there now counts: of one made anew under its name, for another job perhaps, kopf may tell first."""
+        namespace, name = key = _key(item)
+        present = self.job_runs.get(*key)
+        before = self._asked_of.pop(key, "")
+        after = str(((present or {}).get("spec") or {}).get("scheduledJob") or "")
+        if before:
+            del self._requests_of[namespace, before][name]
+            if not self._requests_of[namespace, before]:
+                del self._requests_of[namespace, before]
+        if present is not None and after:
+            self._requests_of[namespace, after][name] = present
+            self._asked_of[key] = after
+        for owner in {before, after} - {""}:
+            self._changed(namespace, owner)
 
     def _cron_job_changed(self, before: Json | None, after: Json | None) -> None:
         item = after or before

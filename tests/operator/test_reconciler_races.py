@@ -256,3 +256,16 @@ async def test_a_request_made_anew_under_its_name_is_the_one_that_runs() -> None
     world.watch.job_runs.remove(gone)
     await world.settle()
     assert runs(world) == [names.run_name_for_request("j", "new", None)]
+
+
+async def test_one_made_anew_for_another_job_is_asked_of_that_one_alone() -> None:
+    world = World("12:00:10", created="11:00", schedule=None)
+    await world.settle()
+    world.watch.job_runs.put(job_run("once"))
+    new = job_run("once")
+    new["metadata"] |= {"uid": "new", "resourceVersion": "400"}
+    new["spec"]["scheduledJob"] = "u"
+    world.watch.job_runs.put(new)
+    assert (world.watch.requests_of("ns", "j"), world.watch.requests_of("ns", "u")) == ([], [new])
+    await world.settle()
+    assert runs(world) == []
