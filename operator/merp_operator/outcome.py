@@ -18,6 +18,8 @@ from merp_operator.observe import Json, Run, condition, of_a_run
 
 # The runner's exit code for a task or parameters that no retry makes right.
 BAD_PARAMETERS_EXIT_CODE: Final = 2
+# Kubernetes' own are of 32 bits.
+_LARGEST_EXIT_CODE: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +70,13 @@ def judge(run: Run) -> Outcome:
     terminated = attempt.terminated(last) or (None if ending is None else ending.terminated)
     result, error = _said(terminated, ending)
     state, reason, message = _open(run) if ending is None else (ending.verdict, ending.reason, ending.message)
+    began = started or created
     return Outcome(
         status=state,
         reason=reason,
         message=message,
-        start_time=started or created,
-        end_time=None if ending is None else _end_time(run, terminated if ending.with_container else None),
+        start_time=began,
+        end_time=None if ending is None else _end_time(run, began, terminated if ending.with_container else None),
         attempts=max(len(run.pods), status.get("failed", 0) + status.get("succeeded", 0)),
         exit_code=None if terminated is None or ending is None else terminated["exitCode"],
         result=result,
@@ -161,15 +164,28 @@ def _written_ending(job: Json) -> _Ending | None:
     try:
         entry = json.loads(text)
         verdict, reason = Verdict(entry["verdict"]), Reason(entry["reason"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         # Whoever may patch Jobs can write anything there; the Job's own conditions then say what happened.
         return None
     by = f" by {entry['by']}" if entry.get("by") else ""
     message = entry.get("message")
     told = message[:MESSAGE_LENGTH] if isinstance(message, str) and message else f"{verdict.value}{by}"
     terminated = entry.get("terminated")
-    known = isinstance(terminated, dict) and isinstance(terminated.get("exitCode"), int)
+    known = _is_ending_of_container(terminated)
     return _Ending(verdict, reason, told, terminated if known else None, with_container=known)
+
+
+def _is_ending_of_container(told: object) -> bool:
+    """Whether this is what the kubelet tells of a container that has ended, as far as it is read."""
+    if not isinstance(told, dict):
+        return False
+    code, message, at = told.get("exitCode"), told.get("message"), told.get("finishedAt")
+    if not isinstance(code, int) or abs(code) > _LARGEST_EXIT_CODE or not isinstance(message or "", str):
+        return False
+    try:
+        return not at or bool(parse_rfc3339(at))
+    except (ValueError, TypeError):
+        return False
 
 
 def _deadline(run: Run) -> _Ending:
@@ -228,7 +244,7 @@ def _said(terminated: Json | None, ending: _Ending | None) -> tuple[str | None, 
     if ending.verdict is Verdict.SUCCESS:
         if "result" not in report:
             return None, None
-        return json.dumps(report["result"], ensure_ascii=False), None
+        return _json(report["result"]), None
     told = report.get("error")
     if isinstance(told, dict):
         text = f"{told.get('type') or 'Error'}: {told.get('message') or ''}"
@@ -246,14 +262,23 @@ def _report(terminated: Json | None) -> dict[str, Any]:
         return {}
     try:
         report = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
+        # No JSON, or nested so deeply that nobody here can read it.
         report = None
     if isinstance(report, dict) and report.get("v") == 1:
         return report
     return {"result": text, "error": text}
 
 
-def _end_time(run: Run, terminated: Json | None) -> datetime:
+def _json(result: Any) -> str | None:
+    try:
+        return json.dumps(result, ensure_ascii=False)
+    except RecursionError:
+        # Just as deeply nested as can be read, and not written again.
+        return None
+
+
+def _end_time(run: Run, began: datetime, terminated: Json | None) -> datetime:
     status = run.job.get("status") or {}
     if status.get("completionTime"):
         return parse_rfc3339(status["completionTime"])
@@ -267,7 +292,8 @@ def _end_time(run: Run, terminated: Json | None) -> datetime:
     told = parse_rfc3339(moments[0])
     if terminated is None or not terminated.get("finishedAt"):
         return told
-    return min(told, parse_rfc3339(terminated["finishedAt"]))
+    # By its node's clock, which may be behind.
+    return min(told, max(began, parse_rfc3339(terminated["finishedAt"])))
 
 
 def _runs_task(run: Run) -> bool:

@@ -13,6 +13,7 @@ import kopf
 from aiohttp import web
 from kubernetes.aio.client import Configuration
 
+from merp_crds import names
 from merp_crds.catalogue_files import CatalogueFiles
 from merp_kube.client import ApiError, Client, Unreachable, load_configuration
 from merp_operator import handlers, health, leader, metrics
@@ -239,14 +240,25 @@ class Process:
         """What ended while no operator watched: rows of Jobs and of ScheduledJobs that are not there any more."""
         # Of its own namespace alone where it serves one: others share the database, and are not in its picture.
         served = self._settings.merp_watch_namespace or None
+        # What goes from now on has a look of its own, which knows how it ended.
+        seen = self._run_ids()
         opened = [row for row in await self._recorder.open_executions() if served in (None, row.namespace)]
-        gone = [row.id for row in opened if self._watch.jobs.get(row.namespace, row.run_name) is None]
+        seen |= self._run_ids()
+        gone = [row.id for row in opened if row.id not in seen]
         if gone:
             await self._recorder.close(gone)
             _log.info("closed %d records of Jobs that are gone", len(gone))
-        present = {item["metadata"]["uid"] for item in self._watch.scheduled_jobs.all()}
-        for job_id in await self._recorder.known_jobs(served) - present:
+        known = await self._recorder.known_jobs(served)
+        for job_id in known - {item["metadata"]["uid"] for item in self._watch.scheduled_jobs.all()}:
             self._recorder.job_deleted(job_id, datetime.now(UTC))
+
+    def _run_ids(self) -> set[str]:
+        """The ids of the records of the runs that are there."""
+        found = (job["metadata"] for job in self._watch.jobs)
+        return {
+            names.execution_id(metadata["labels"].get(names.LABEL_SCHEDULED_JOB_UID, ""), metadata["name"])
+            for metadata in found
+        }
 
     def _changed(self, namespace: str, name: str) -> None:
         self._queue.add((namespace, name))

@@ -123,10 +123,12 @@ class Reconciler:
         Raises ApiError and Unreachable where the world would not; then it is to be tried again.
         """
         body = self._watch.scheduled_jobs.get(*key)
+        if body is not None:
+            # Also of one on its way out: when it is gone the records must know which one that was.
+            self._made_anew(key, body["metadata"]["uid"])
         if body is None or body["metadata"].get("deletionTimestamp"):
             await self._gone(key)
             return None
-        self._made_anew(key, body["metadata"]["uid"])
         number = self._begin(key)
         defaults, now = self._defaults(), self._now()
         observed = await self._observe(key, body)
@@ -239,7 +241,7 @@ class Reconciler:
         """Hand over what is to be remembered of runs: what the API server is slow to take does not hold that up."""
         self._rows[observed.uid] = row
         self._log_tails.want((observed.namespace, observed.name), observed.runs)
-        executions = [(item.run, self._execution(row, item.run, item.outcome)) for item in judged]
+        executions = [(item.run, self._execution(observed.uid, item.run, item.outcome)) for item in judged]
         for run, execution in executions:
             if execution.end_time is not None and self._recorder.has(execution):
                 self._log_tails.recorded(run)
@@ -250,16 +252,16 @@ class Reconciler:
         endings = [records.ending_record(observed, entry) for entry in written.unrecorded]
         self._recorder.submit(self._rows[observed.uid], endings)
 
-    def _execution(self, row: JobRecord, run: Run, ending: Outcome) -> ExecutionRecord:
+    def _execution(self, job_id: str, run: Run, ending: Outcome) -> ExecutionRecord:
         """The row of a run; the same object where nothing has changed since it was made."""
         tails = self._log_tails.of(run)
         made: ExecutionRecord
         judged, told, made = run.known.get(_ROW, (None, None, None))
         if judged is not ending or told != tails:
             made = records.execution_record(
-                job_id=row.id,
-                namespace=row.namespace,
-                job_name=row.resource_name,
+                job_id=job_id,
+                namespace=run.job["metadata"]["namespace"],
+                job_name=run.job["metadata"]["labels"][names.LABEL_SCHEDULED_JOB],
                 run=run,
                 outcome=ending,
                 log_tails=tails,
@@ -271,9 +273,8 @@ class Reconciler:
         """Record the runs whose Jobs are gone. Returns those that belong to what is there now."""
         mine = []
         for run in list(self._vanished.get(key, {}).values()):
-            uid = run.job["metadata"]["labels"].get(names.LABEL_SCHEDULED_JOB_UID, "")
-            row = self._rows.get(uid)
-            if row is None:
+            uid = run.job["metadata"]["labels"].get(names.LABEL_SCHEDULED_JOB_UID)
+            if not uid:
                 continue
             if uid == self._uids.get(key):
                 mine.append(run)
@@ -285,7 +286,8 @@ class Reconciler:
                 live = await self._cluster.scheduled_job(*key)
                 gone = live is None or live["metadata"]["uid"] != uid
             ending = outcome.vanished(run, owner_gone=gone, now=self._now())
-            self._recorder.submit(row, [self._execution(row, run, ending)])
+            # No row where the process before looked at it last: the database has it since then.
+            self._recorder.submit(self._rows.get(uid), [self._execution(uid, run, ending)])
         return mine
 
     def _told_of(self, key: Key, gone: list[Run]) -> None:

@@ -73,12 +73,16 @@ class Recorder:
         # Why the last read failed, and until when (monotonic) that is taken to be so.
         self._away = ("", 0.0)
 
-    def submit(self, job: JobRecord, executions: Iterable[ExecutionRecord]) -> None:
-        """Remember these. What the database has as it is, is passed over."""
+    def submit(self, job: JobRecord | None, executions: Iterable[ExecutionRecord]) -> None:
+        """Remember these. What the database has as it is, is passed over.
+
+        Without `job` the database has theirs already, or is about to.
+        """
         news = [entry for entry in executions if not self.has(entry)]
-        if not news and self._known_jobs.get(job.id) == job:
+        if not news and (job is None or self._known_jobs.get(job.id) == job):
             return
-        self._jobs[job.id] = job
+        if job is not None:
+            self._jobs[job.id] = job
         self._executions |= {entry.id: entry for entry in news}
         metrics.RECORDS_PENDING.set(len(self._executions))
         self._wakeup.set()
@@ -102,6 +106,8 @@ class Recorder:
         """A ScheduledJob is gone; its history stays."""
         self._deleted[job_id] = at
         self._known_jobs.pop(job_id, None)
+        # Nobody compares them again.
+        self._known = {key: entry for key, entry in self._known.items() if entry.job_id != job_id}
         self._wakeup.set()
 
     async def open_executions(self) -> list[queries.Execution]:
@@ -130,14 +136,20 @@ class Recorder:
             raise RecordsAway(reason) from error
 
     async def close(self, execution_ids: list[str]) -> None:
-        """Close rows whose Job is gone, as cancelled."""
+        """Close rows whose Job is gone, as cancelled, but for those whose verdict waits to be written."""
 
         def work(connection: Connection) -> int:
             moment = datetime.now(UTC)
-            return writes.close_open_executions(connection, execution_ids, end_time=moment, now=moment)
+            # At each try: the first verdict stays, and while the database is away others may have come.
+            ids = [key for key in execution_ids if not self._has_verdict_pending(key)]
+            return writes.close_open_executions(connection, ids, end_time=moment, now=moment)
 
         await self._until_done("close records", lambda: run_in_transaction(self._engine, work))
         self._marked.set()
+
+    def _has_verdict_pending(self, execution_id: str) -> bool:
+        pending = self._executions.get(execution_id)
+        return pending is not None and pending.end_time is not None
 
     async def purge(self) -> int:
         """Delete records older than their job keeps them. Returns how many."""
@@ -216,7 +228,10 @@ class Recorder:
         for key, job in list(self._jobs.items())[:_BATCH_SIZE]:
             jobs.setdefault(key, job)
         jobs |= {key: self._known_jobs[key] for key in owners if key not in jobs and key in self._known_jobs}
-        deleted = dict(self._deleted)
+        # A job is marked with the last that comes of it: a mark that comes before its row marks nothing.
+        left = {entry.job_id for key, entry in self._executions.items() if key not in executions}
+        left |= self._jobs.keys() - jobs.keys()
+        deleted = {key: moment for key, moment in self._deleted.items() if key not in left}
         result = await self._until_done("write records", lambda: self._write(jobs, executions, deleted))
         self._settle(jobs, executions, deleted, result)
 
@@ -251,7 +266,7 @@ class Recorder:
             # What came meanwhile is newer, and is written next.
             if self._executions.get(key) is entry:
                 del self._executions[key]
-            if key in result.executions:
+            if key in result.executions and entry.job_id not in deleted:
                 self._known[key] = entry
         for key, moment in deleted.items():
             if self._deleted.get(key) == moment:

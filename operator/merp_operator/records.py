@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
+from merp_crds.parameters import shallow
 from merp_crds.reasons import ConditionType, Trigger
 from merp_crds.scheduledjob import Dependency, History, ScheduledJobSpec, Task, Unrecorded, Window
 from merp_operator import desired
@@ -37,8 +38,8 @@ def job_record(observed: Observed, defaults: desired.Defaults, status: Json) -> 
         interval_seconds=None if timing is None else timing.interval_seconds,
         run_date=None if timing is None else timing.at,
         time_zone=desired.zone(spec, defaults),
-        args=None if spec.task is None else spec.task.args,
-        kwargs=None if spec.task is None else spec.task.kwargs,
+        args=None if spec.task is None else shallow(spec.task.args),
+        kwargs=None if spec.task is None else shallow(spec.task.kwargs),
         status="paused" if paused else "active",
         next_run_time=None if next_run is None else parse_rfc3339(next_run),
         description=spec.description,

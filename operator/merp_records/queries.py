@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, or_, select
@@ -293,8 +293,8 @@ def decode_cursor(cursor: str) -> tuple[datetime, str]:
     """Start time and id of the last execution of the page before. Raises ValueError."""
     try:
         moment, last = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").split("|")
-        return _aware("cursor", datetime.fromisoformat(moment)), last
-    except (ValueError, binascii.Error) as error:
+        return _aware("cursor", datetime.fromisoformat(moment)).astimezone(UTC), last
+    except (ValueError, OverflowError, binascii.Error) as error:
         raise ValueError("cursor: not one that a page gave") from error
 
 

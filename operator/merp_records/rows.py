@@ -40,6 +40,9 @@ _VERDICT_RANK: Final = 2
 _OF_A_RANGE: Final = ("count", "due_time_end", "end_time", "reason_params", "error")
 _INT_MAX: Final = 2**31 - 1
 _BIGINT_MAX: Final = 2**63 - 1
+# Lists and objects in each other. Parameters that a run may be given have far fewer; a thousand, and Python neither
+# writes nor compares them.
+_MAX_DEPTH: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +254,8 @@ def _number(column: Column[Any], value: float) -> float:
 
 
 def _json(name: str, value: Any) -> Any:
+    if not _is_shallow(value, _MAX_DEPTH):
+        raise BadRecord(name, f"is nested deeper than {_MAX_DEPTH}")
     try:
         # Once to text and back: tuples are lists in the database, and comparing must not find a difference.
         stored = text.clean(json_text(value))
@@ -259,6 +264,14 @@ def _json(name: str, value: Any) -> Any:
     if len(stored.encode()) > JSON_BYTES:
         raise BadRecord(name, f"is longer than {JSON_BYTES} bytes of JSON")
     return json.loads(stored)
+
+
+def _is_shallow(value: Any, depth: int) -> bool:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if not isinstance(value, (list, tuple)):
+        return True
+    return depth > 0 and all(_is_shallow(entry, depth - 1) for entry in value)
 
 
 def _moment(name: str, value: datetime) -> datetime:

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, Literal, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, bindparam, delete, insert, or_, select, update
 
-from merp_crds.reasons import Reason, Verdict
+from merp_crds.reasons import Reason, Trigger, Verdict
 from merp_records import stalerollups
-from merp_records.engine import describe, row_fault, run_in_transaction
+from merp_records.engine import by_index, describe, row_fault, run_in_transaction
 from merp_records.rows import (
     OPEN_STATES,
     BadRecord,
@@ -284,7 +284,43 @@ def _write_executions(connection: Connection, rows: dict[str, Row], now: datetim
     changes = [merge_execution(old[key], row) for key, row in rows.items() if key in old]
     changed = [{**row, "recorded_at": now} for row in changes if row is not None]
     _update(connection, _EXECUTIONS, changed)
-    stalerollups.mark(connection, [*added, *changed])
+    stalerollups.mark(connection, [*added, *changed, *_delete_counted_twice(connection, [*added, *changed])])
+
+
+def _delete_counted_twice(connection: Connection, written: list[Row]) -> list[Row]:
+    """Delete the records of due times that a range counts as well. Returns what the roll-ups need to know of them.
+
+    What waits for the database becomes a range when it is much. Some of it may have been handed over one by one before
+    that, or even committed, and whoever made the range need not know: it may come before the range or after it.
+    """
+    alone = [row for row in written if row["trigger"] == Trigger.SCHEDULE and row["job_uid"] is None]
+    alone = [row for row in alone if row["due_time"] is not None and row["status"] not in OPEN_STATES]
+    columns, gone = _EXECUTIONS.c, []
+    for chunk in _chunks(sorted({row["job_id"] for row in alone})):
+        mine = [row for row in alone if row["job_id"] in chunk]
+        named = [columns[name] for name in ("id", "job_id", "status", "reason", "due_time", "due_time_end")]
+        ranges = select(*named).where(
+            columns.job_id.in_(chunk),
+            columns.reason.is_not(None),
+            columns.due_time_end >= min(row["due_time"] for row in mine),
+            columns.due_time <= max(row["due_time_end"] or row["due_time"] for row in mine),
+        )
+        for found in connection.execute(by_index(ranges, _EXECUTIONS, "ix_job_executions_job_due_end")).all():
+            within = _on_days(
+                connection,
+                columns.job_id == found.job_id,
+                columns.due_time.between(found.due_time, found.due_time_end),
+                columns.id != found.id,
+                or_(columns.due_time_end.is_(None), columns.due_time_end <= found.due_time_end),
+                columns.status == found.status,
+                columns.reason == found.reason,
+                columns.trigger == Trigger.SCHEDULE.value,
+                columns.job_uid.is_(None),
+            )
+            for ids in _chunks([row["id"] for row in within]):
+                connection.execute(delete(_EXECUTIONS).where(columns.id.in_(ids)))
+            gone += within
+    return gone
 
 
 def _on_days(connection: Connection, *conditions: ColumnElement[bool]) -> list[Row]:

@@ -28,8 +28,8 @@ NOWHERE = {"kubernetes.io/hostname": "nowhere"}
 def test_three_hundred_jobs_of_one_minute(kube: Kube, task_image: str, tmp_path: Path) -> None:
     operator = OperatorProcess(tmp_path, kube.cluster.kubeconfig, kube.namespace)
     operator.start()
-    # Far enough away that all of them are there before.
-    due = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(minutes=2)
+    # The next minute that is far enough away that all of them are there before.
+    due = (datetime.now(UTC) + timedelta(seconds=105)).replace(second=0, microsecond=0)
     following = due + timedelta(minutes=1)
     cron = f"{due.minute},{following.minute} * * * *"
     jobs = {f"j{number:03}": PRIORITIES[number % 3] for number in range(JOBS)}

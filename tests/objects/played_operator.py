@@ -42,10 +42,15 @@ class PlayedRecorder:
         self.away = False
         # Every verdict that was handed over, by run: one run must not get two.
         self.verdicts: dict[str, list[str]] = {}
+        # As it was last handed over, by id.
+        self.handed_over: dict[str, ExecutionRecord] = {}
+        # The UIDs of the ScheduledJobs that are told to be gone.
+        self.deleted: list[str] = []
         self._committed: dict[str, ExecutionRecord] = {}
 
-    def submit(self, _job: JobRecord, executions: Iterable[ExecutionRecord]) -> None:
+    def submit(self, _job: JobRecord | None, executions: Iterable[ExecutionRecord]) -> None:
         for entry in executions:
+            self.handed_over[entry.id] = entry
             if entry.end_time is not None:
                 known = self.verdicts.setdefault(entry.run_name, [])
                 told = f"{Verdict(entry.status).value}({entry.reason})"
@@ -68,7 +73,7 @@ class PlayedRecorder:
         self._committed.pop(execution_id, None)
 
     def job_deleted(self, job_id: str, at: datetime) -> None:
-        pass
+        self.deleted += [] if job_id in self.deleted else [job_id]
 
     def start_process(self) -> None:
         """A new process does not know what the database has."""

@@ -271,6 +271,16 @@ def report(**content: Any) -> str:
             (Verdict.TIMEOUT, Reason.DEADLINE, "not finished within 5 s; its pod is gone"),
             id="nonsense-in-the-annotation-is-ignored",
         ),
+        pytest.param(
+            job(
+                status=failed("DeadlineExceeded"),
+                annotations={names.ANNOTATION_ENDED: "[" * 5000},
+                spec={"activeDeadlineSeconds": 5},
+            ),
+            [],
+            (Verdict.TIMEOUT, Reason.DEADLINE, "not finished within 5 s; its pod is gone"),
+            id="so-is-what-is-nested-too-deeply",
+        ),
     ],
 )
 def test_state_or_verdict(the_job: Json, pods: list[Json], expected: tuple[object, object, str]) -> None:
@@ -402,3 +412,44 @@ def test_which_containers_exit_code_counts(policy: str | None, expected: Reason)
     the_pod["spec"]["initContainers"] = [{"name": "proxy"} | ({} if policy is None else {"restartPolicy": policy})]
     the_pod["status"]["initContainerStatuses"] = [{"name": "proxy", "state": {"terminated": {"exitCode": 143}}}]
     assert outcome_of(job(status=failed("BackoffLimitExceeded")), the_pod).reason is expected
+
+
+@pytest.mark.parametrize(
+    "terminated",
+    [
+        pytest.param({"exitCode": 0, "finishedAt": "yesterday"}, id="an-end-that-is-no-time"),
+        pytest.param({"exitCode": 0, "finishedAt": 5}, id="an-end-that-is-no-text"),
+        pytest.param({"exitCode": 0, "message": 5}, id="a-message-that-is-no-text"),
+        pytest.param({"exitCode": 10**30}, id="an-exit-code-that-no-record-holds"),
+    ],
+)
+def test_what_somebody_wrote_of_a_container_is_not_taken_for_what_the_kubelet_told(terminated: Json) -> None:
+    """Whoever may patch Jobs can write that, and a run that cannot be judged would hold up all runs of its job."""
+    told = json.dumps({"verdict": "failed", "reason": "ImagePull", "terminated": terminated})
+    outcome = outcome_of(job(status=failed("DeadlineExceeded"), annotations={names.ANNOTATION_ENDED: told}))
+    assert (outcome.status, outcome.reason, outcome.exit_code) == (Verdict.FAILED, Reason.IMAGE_PULL, None)
+
+
+@pytest.mark.parametrize("depth", [500, 980, 1000, 4096])
+def test_what_is_nested_too_deeply_is_text(depth: int) -> None:
+    """An image without our runner may say anything."""
+    message = "[" * (depth // 2) + "]" * (depth // 2) if depth < 4096 else "[" * depth
+    outcome = outcome_of(job(status=complete()), pod(terminated={"exitCode": 0, "message": message}))
+    assert outcome.status is Verdict.SUCCESS
+    failure = outcome_of(
+        job(status=failed("BackoffLimitExceeded")), pod(terminated={"exitCode": 1, "message": message})
+    )
+    assert (failure.status, failure.error) == (Verdict.FAILED, f"exit code 1\n{message}")
+
+
+@pytest.mark.parametrize("depth", range(700, 1000, 20))
+def test_a_result_that_is_nested_deeply_is_read_or_it_is_none(depth: int) -> None:
+    message = f'{{"v": 1, "result": {"[" * depth}{"]" * depth}}}'
+    assert outcome_of(job(status=complete()), pod(terminated={"exitCode": 0, "message": message})).ended
+
+
+def test_no_run_ends_before_it_started() -> None:
+    """The clock of its node is behind."""
+    ended = pod(terminated={"exitCode": 1, "finishedAt": "2026-11-25T11:00:00Z"})
+    outcome = outcome_of(job(status=failed("BackoffLimitExceeded")), ended)
+    assert outcome.end_time == outcome.start_time

@@ -5,7 +5,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from cluster_objects import job, job_run, scheduled_job
+from cluster_objects import UID, job, job_run, scheduled_job
 from due_times import at
 from played_cluster import KEY, Json
 from played_operator import World, minutely
@@ -269,3 +269,45 @@ async def test_one_made_anew_for_another_job_is_asked_of_that_one_alone() -> Non
     assert (world.watch.requests_of("ns", "j"), world.watch.requests_of("ns", "u")) == ([], [new])
     await world.settle()
     assert runs(world) == []
+
+
+# Between two processes.
+
+
+@pytest.mark.parametrize("how", ["gone", "on-its-way-out", "made-anew"])
+async def test_what_ends_with_its_scheduled_job_after_a_new_process_began_has_a_verdict(how: str) -> None:
+    """Its pods need their grace period to go, and the operator is killed in it."""
+    world = await minutely()
+    run = await world.run_natively("11:58")
+    body = world.cluster.scheduled_jobs.pop(KEY)
+    if how == "on-its-way-out":
+        body["metadata"]["deletionTimestamp"] = rfc3339(world.now)
+        world.cluster.put(world.cluster.scheduled_jobs, body)
+    if how == "made-anew":
+        body["metadata"]["uid"] = "uid-anew"
+        del body["status"]
+        world.cluster.put(world.cluster.scheduled_jobs, body)
+    world.start_process()
+    await world.look()
+    del world.cluster.jobs[KEY[0], run]
+    if how == "on-its-way-out":
+        world.watch.scheduled_jobs.remove(body)
+        del world.cluster.scheduled_jobs[KEY]
+    world.show()
+    await world.look()
+    assert world.recorder.verdicts == {run: ["cancelled(ScheduledJobDeleted)"]}
+    # One that was gone before is found by comparing with the database.
+    assert world.recorder.deleted == ([UID] if how == "on-its-way-out" else [])
+
+
+async def test_a_run_whose_job_goes_before_the_first_look_of_a_new_process_keeps_its_verdict() -> None:
+    world = await minutely()
+    run = await world.run_natively("11:58")
+    world.now = at("11:58:10")
+    world.cluster.finish(run, world.now)
+    world.start_process()
+    del world.cluster.jobs[KEY[0], run]
+    world.show()
+    await world.settle()
+    assert world.recent == ["11:58:00 success(Completed)"]
+    assert world.recorder.verdicts == {run: ["success(Completed)"]}

@@ -1,7 +1,9 @@
 """What the reconciler makes of due times over hours: pauses, what cannot be read for a moment, what is kept for how long."""
 
 import json
+import shutil
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cluster_objects import UID, job
@@ -13,6 +15,10 @@ from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Schedule
+from merp_records import queries
+from merp_records.engine import create_engine, database_url
+from merp_records.rows import JobRecord
+from merp_records.writes import record
 
 
 def paused_until(text: str) -> dict[str, str]:
@@ -235,7 +241,7 @@ async def test_a_recorded_run_whose_job_is_gone_is_not_compared_any_more() -> No
     assert not world.recorder.remembers(names.execution_id(UID, run))
 
 
-async def test_what_the_database_lacks_is_kept_in_ranges() -> None:
+async def test_what_the_database_lacks_is_kept_in_ranges(tmp_path: Path, migrated_sqlite: Path) -> None:
     """It is away for 25 minutes, and so long a run forbids one that is due every fifteen seconds."""
     world = World("06:00", created="05:59:50", schedule={"intervalSeconds": 15})
     world.recorder.away = True
@@ -252,3 +258,18 @@ async def test_what_the_database_lacks_is_kept_in_ranges() -> None:
     world.recorder.away = False
     await world.settle()
     assert "unrecorded" not in world.status
+    assert counted(world, shutil.copy(migrated_sqlite, tmp_path / "records.db")) == 100
+
+
+def counted(world: World, path: Path) -> int:
+    """How many due times have a verdict in the database, once it has all that was ever handed over."""
+    engine = create_engine(database_url(sqlite_path=path))
+    handed_over = world.recorder.handed_over.values()
+    row = JobRecord(
+        id=UID, namespace=KEY[0], resource_name=KEY[1], name=KEY[1], job_type="interval", func="", created_at=world.now
+    )
+    record(engine, [row], [entry for entry in handed_over if entry.end_time is not None], now=world.now)
+    with engine.connect() as connection:
+        found = queries.history(connection, namespaces=None, limit=500).items
+    engine.dispose()
+    return sum(entry.count for entry in found)

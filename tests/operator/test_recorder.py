@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,55 @@ async def test_rows_of_jobs_that_are_gone_are_closed_and_old_ones_purged(recordi
     assert await recording.recorder.purge() == 0
     assert [row[0] for row in recording.rows()] == ["j-1", "j-2"]
     assert await recording.recorder.known_jobs() == {"uid-1"}
+
+
+async def test_a_verdict_that_waits_to_be_written_is_not_overtaken_by_the_closing_of_its_row(
+    recording: Recording,
+) -> None:
+    """While the database was away the run ended, and its Job was deleted by hand."""
+    path = recording.path
+    path.parent.mkdir()
+    engine = create_engine(database_url(sqlite_path=path))
+    upgrade(engine)
+    record(engine, [JOB], [execution(ended=False), execution("j-2", ended=False)], now=NOW)
+    engine.dispose()
+    recording.recorder.submit(JOB, [execution()])
+    await recording.recorder.close([row.id for row in await recording.recorder.open_executions()])
+    await recording.next_commit()
+    assert recording.rows() == [("j-1", "success"), ("j-2", "cancelled")]
+
+
+async def test_what_is_handed_over_without_its_job_is_recorded_where_the_database_has_that(
+    recording: Recording, caplog: pytest.LogCaptureFixture
+) -> None:
+    recording.path.parent.mkdir()
+    recording.recorder.submit(JOB, [])
+    await recording.next_commit()
+    recording.recorder.submit(None, [execution(), replace(execution(), job_id="uid-unknown")])
+    await recording.next_commit()
+    assert recording.rows() == [("j-1", "success")]
+    assert "the job of this execution is not recorded" in caplog.text
+
+
+async def test_jobs_that_are_deleted_before_they_could_be_recorded_are_recorded_as_deleted(
+    recording: Recording,
+) -> None:
+    """More of them than go into one batch: the database was away for longer than their namespace lived."""
+    uids = [f"uid-{number}" for number in range(450)]
+    for uid in uids:
+        recording.recorder.submit(replace(JOB, id=uid), [replace(execution(), job_id=uid)])
+        recording.recorder.job_deleted(uid, NOW)
+    recording.path.parent.mkdir()
+    while len(recording.told) < len(uids):
+        await recording.next_commit()
+    assert await recording.recorder.known_jobs() == set()
+    assert not any(recording.recorder.is_committed(replace(execution(), job_id=uid).id) for uid in uids)
+
+
+async def test_what_was_recorded_of_a_job_that_is_gone_is_not_kept_for_comparing(recording: Recording) -> None:
+    recording.path.parent.mkdir()
+    recording.recorder.submit(JOB, [execution()])
+    await recording.next_commit()
+    assert recording.recorder.has(execution())
+    recording.recorder.job_deleted(JOB.id, NOW)
+    assert not recording.recorder.has(execution())

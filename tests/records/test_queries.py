@@ -1,5 +1,6 @@
 """What the gateway reads: pages, filters, and nothing of namespaces that it may not see."""
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -108,6 +109,11 @@ def test_a_text_is_looked_for_in_few_records_a_page_and_found_all_the_same(
     ("arguments", "problem"),
     [
         pytest.param({"cursor": "nonsense"}, "cursor: not one that a page gave", id="cursor"),
+        pytest.param(
+            {"cursor": base64.urlsafe_b64encode(b"0001-01-01T00:00:00+14:00|x").decode()},
+            "cursor: not one that a page gave",
+            id="cursor-before-all-time",
+        ),
         pytest.param({"cursor": "库存"}, "cursor: not one that a page gave", id="cursor-not-ascii"),
         pytest.param({"cursor": "MjAyNy0wMy0xNHx4"}, "cursor: not one that a page gave", id="cursor-naive"),
         pytest.param({"limit": 0}, "limit: 0 is not between 1 and 500", id="limit-0"),

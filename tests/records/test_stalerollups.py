@@ -5,13 +5,14 @@ import re
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import event, select, text
 
-from merp_crds.reasons import RunState, Trigger, Verdict
+from merp_crds.reasons import Reason, RunState, Trigger, Verdict
 from merp_records import queries, stalerollups, writes
 from merp_records.engine import create_engine, run_in_transaction
 from merp_records.tables import DailyRollup
@@ -346,3 +347,16 @@ def test_everything_can_be_made_anew_as_documented(engine, make_job, make_run) -
         connection.execute(text(statement))
     refresh(engine)
     assert_right(engine)
+
+
+def test_what_a_range_counts_as_well_is_counted_once(engine, make_job, make_run) -> None:
+    """The records that go may lie on another day than the range's."""
+    skipped = {"status": Verdict.SKIPPED, "reason": Reason.OVERLAP, "end_time": NOW + DAY}
+    times = [NOW + number * 6 * 60 * MINUTE for number in range(4)]
+    singles = [make_run(run_name=f"r{time:%d%H}", start_time=time, due_time=time, **skipped) for time in times]
+    whole = replace(singles[0], due_time_end=times[-1], count=4)
+    for batch in (singles, [whole]):
+        record(engine, [make_job()], batch, now=NOW)
+        refresh(engine)
+        assert_right(engine)
+    assert [row["skipped"] for row in stored(engine).values()] == [4]

@@ -1,6 +1,7 @@
 """What a batch leaves in the database: the same in every one, whatever comes, however often, in any order."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 
@@ -8,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from merp_crds.names import execution_id
-from merp_crds.reasons import Reason, RunState, Verdict
+from merp_crds.reasons import Reason, RunState, Trigger, Verdict
 from merp_records import queries, writes
 from merp_records.engine import create_engine, run_in_transaction
 from merp_records.tables import TEXT_BYTES
@@ -16,6 +17,7 @@ from merp_records.writes import DependencyRecord, Failure, record
 
 NOW = datetime(2027, 3, 14, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
+UID = "7a1e0000-0000-4000-8000-000000000001"
 
 
 def read(engine, run):
@@ -364,3 +366,71 @@ def test_jobs_are_purged_when_their_last_record_would_be(engine, make_job, make_
     purged = [run_in_transaction(engine, partial(writes.purge_jobs, now=NOW + age)) for age in days]
     assert purged == [0, 1, 0, 1]
     assert [read_job(engine, job) is None for job in jobs] == [False, True, True, False]
+
+
+def never_ran(make_run, first: int, last: int | None = None, **changes):
+    """A due time that was skipped, so many minutes after NOW, or all of a range of minutes."""
+    count = 1 if last is None else last - first + 1
+    due_time = NOW + timedelta(minutes=first)
+    return make_run(
+        run_name=f"inventory-{first}",
+        status=Verdict.SKIPPED,
+        reason=Reason.OVERLAP,
+        start_time=due_time,
+        due_time=due_time,
+        due_time_end=None if last is None else NOW + timedelta(minutes=last),
+        count=count,
+        end_time=LATER,
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("order", ["the-range-first", "the-range-last", "at-once", "grown", "a-range-in-it"])
+def test_what_a_range_counts_has_no_record_of_its_own(engine, make_job, make_run, order) -> None:
+    """While the database is away due times are handed over one by one at first, and then as a range."""
+    singles, whole = [never_ran(make_run, number) for number in range(1, 6)], never_ran(make_run, 1, 5)
+    batches = {
+        "the-range-first": [[whole], singles[1:]],
+        "the-range-last": [singles, [whole]],
+        "at-once": [[*singles[1:], whole]],
+        "grown": [[never_ran(make_run, 1, 2)], singles[2:], [whole]],
+        "a-range-in-it": [[never_ran(make_run, 3, 4)], [whole]],
+    }[order]
+    for batch in batches:
+        result = record(engine, [make_job()], batch, now=NOW)
+        assert result.executions == {entry.id for entry in batch}
+    with engine.connect() as connection:
+        [left] = queries.history(connection, namespaces=None).items
+    assert (left.id, left.count) == (whole.id, 5)
+
+
+def test_what_a_range_does_not_count_keeps_its_record(engine, make_job, make_run) -> None:
+    others = [
+        never_ran(make_run, 0),
+        never_ran(make_run, 6),
+        replace(never_ran(make_run, 2), reason=Reason.CALENDAR),
+        replace(never_ran(make_run, 3), trigger=Trigger.MANUAL),
+        replace(never_ran(make_run, 4), job_uid=UID),
+        replace(never_ran(make_run, 5), status=Verdict.MISSED),
+        replace(never_ran(make_run, 5), job_id=UID.replace("1", "2")),
+    ]
+    jobs = [make_job(), make_job(id=UID.replace("1", "2"))]
+    for batch in (others, [never_ran(make_run, 1, 5)], others):
+        record(engine, jobs, batch, now=NOW)
+    with engine.connect() as connection:
+        assert len(queries.history(connection, namespaces=None).items) == 1 + len(others)
+
+
+def nested(depth: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("depth", [101, 900, 975, 980, 2000])
+def test_what_is_nested_too_deeply_holds_up_nobody_else(engine, make_job, make_run, depth) -> None:
+    deep = make_job(id=UID.replace("1", "2"), args=nested(depth))
+    result = record(engine, [deep, make_job(args=nested(100))], [make_run()], now=NOW)
+    assert (result.jobs, result.executions) == ({UID}, {make_run().id})
+    assert result.failures == (Failure("job", deep.id, "args: is nested deeper than 100", "args"),)
