@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from merp_api import metrics
-from merp_api.translate import Json
+from merp_api.translate import Json, same
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def changes(before: Json | None, after: Json | None) -> dict[str, list[Any]]:
     Values that may be secret are not told, long ones are cut, and after fifty nothing more is.
     """
     old, new = dict(_leaves(before)), dict(_leaves(after))
-    paths = [path for path in sorted(old.keys() | new.keys()) if old.get(path) != new.get(path)]
+    paths = [path for path in sorted(old.keys() | new.keys()) if not same(old.get(path), new.get(path))]
     return {".".join(path): [_told(path, old.get(path)), _told(path, new.get(path))] for path in paths[:_MOST_CHANGES]}
 
 

@@ -94,9 +94,16 @@ class Cluster:
         metadata = job["metadata"]
         await self.patch_job(token, metadata["namespace"], metadata["name"], {"metadata": {}}, rehearsal=True)
 
-    async def delete_job(self, token: str, namespace: str, name: str, *, rehearsal: bool = False) -> None:
-        """Delete a ScheduledJob; what it owns is collected afterwards. A rehearsal deletes nothing."""
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    async def delete_job(
+        self, token: str, namespace: str, name: str, version: str | None = None, *, rehearsal: bool = False
+    ) -> None:
+        """Delete a ScheduledJob, of this version where one is named; what it owns is collected afterwards.
+
+        A rehearsal deletes nothing.
+        """
+        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if version is not None:
+            options["preconditions"] = {"resourceVersion": version}
         path = SCHEDULED_JOB.at(namespace, name)
         answer = await self.client.call("DELETE", path, token=token, query=_dry_run(rehearsal), body=options)
         if self._cache is not None and not rehearsal:

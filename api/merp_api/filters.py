@@ -5,7 +5,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from merp_api.models import Query
 from merp_api.schemas import CatchUp, JobStatus, JobType
@@ -31,6 +31,13 @@ def _day(value: object) -> object:
     return value
 
 
+def _without_nul(text: str) -> str:
+    # SQLite ends a text there, and what is then looked for is in every record.
+    if "\0" in text:
+        raise ValueError("has a NUL, which no text has")
+    return text
+
+
 Moment = Annotated[datetime, BeforeValidator(_moment, json_schema_input_type=str)]
 Day = Annotated[date, BeforeValidator(_day)]
 NamespaceName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
@@ -40,7 +47,7 @@ Cursor = Annotated[
     Annotated[str, Field(min_length=1, max_length=4096)] | None,
     Field(description="next_cursor of the page before. Default: the first page."),
 ]
-Sought = Annotated[str, Field(min_length=1, max_length=100)]
+Sought = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_without_nul)]
 
 
 class JobSort(StrEnum):

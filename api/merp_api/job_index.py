@@ -1,6 +1,7 @@
 """The views of all jobs, kept as long as they stay true, and in every order that was asked for."""
 
 import heapq
+import logging
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from merp_api.schemas import JobView
 from merp_api.translate import Json
 from merp_api.views import job_view, job_view_until, listed_runs
 from merp_crds.names import execution_id
+
+logger = logging.getLogger(__name__)
 
 # A namespace (None: all of them) and an order with its direction.
 _Order = tuple[str | None, str]
@@ -66,8 +69,13 @@ class JobIndex:
             if known is not None and known.until == ended:
                 self._news.setdefault(key, known.job)
         for key in list(self._news)[:most]:
-            self._take(key, self._news[key], now)
-            del self._news[key]
+            job = self._news.pop(key)
+            try:
+                self._take(key, job, now)
+            except Exception:
+                # Whoever may write one job must not take all others from everybody.
+                logger.exception("the view of %s/%s cannot be made: it is left out of lists", *key)
+                self._take(key, None, now)
         return not self._news
 
     def view(self, job: Json, now: datetime) -> JobView:

@@ -154,9 +154,24 @@ class Jobs:
             lambda: self._change(caller, namespace, name, lambda current: patches.body_of(current, patch), if_match)
         )
 
-    async def delete(self, caller: Caller, namespace: str, name: str, *, rehearsal: bool = False) -> None:
-        """Delete a job; its runs end with it, and its history stays. A rehearsal deletes nothing."""
-        await self._cluster.delete_job(caller.token, namespace, name, rehearsal=rehearsal)
+    async def delete(
+        self, caller: Caller, namespace: str, name: str, if_match: str | None = None, *, rehearsal: bool = False
+    ) -> None:
+        """Delete a job; its runs end with it, and its history stays. A rehearsal deletes nothing.
+
+        With If-Match it is read first, and deleted only as it was read.
+        """
+        version = None
+        if if_match is not None:
+            job = await self._cluster.job(caller.token, namespace, name)
+            check_match(job, if_match)
+            version = None if if_match.strip() == "*" else job["metadata"]["resourceVersion"]
+        try:
+            await self._cluster.delete_job(caller.token, namespace, name, version, rehearsal=rehearsal)
+        except ApiError as error:
+            if version is None or error.reason != "Conflict":
+                raise
+            raise Problem(problems.PRECONDITION, "it was changed meanwhile: read it again") from error
         if not rehearsal:
             # What it was nobody read: who may delete a job need not be allowed to see it.
             audit.written(
@@ -175,7 +190,7 @@ class Jobs:
         fields = applying.read(data, self.now(), current)
         fields.pop("id", None)
         spec = translate.with_fields(base, fields, self.default_zone)
-        if base is job and spec == job["spec"]:
+        if base is job and translate.same(spec, job["spec"]):
             # Who may not change it is told so, also where there is nothing to change.
             await self._cluster.replace_job(caller.token, job, rehearsal=True)
             return job

@@ -126,7 +126,7 @@ def _open(cursor: str, order: str) -> Place:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
         written, last, value, namespace, name = json.loads(text.removeprefix(PREFIX))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ValueError("cursor: not one that a page gave") from error
     texts = (value, namespace, name)
     if written != order or not isinstance(last, bool) or not all(isinstance(text, str) for text in texts):

@@ -4,12 +4,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, PlainSerializer
 
 from merp_api.job_parts import CalendarBody, DependencyBody, DependencyPolicyBody, MissedBody, PoolBody
 from merp_api.models import Body, View
 from merp_crds.common import ObjectName
 from merp_crds.names import MAX_NAME_LENGTH
+from merp_crds.parameters import shallow
 from merp_crds.scheduledjob import MAX_INT32, ConcurrencyPolicy, Priority
 
 # As Kubernetes has it for a ConfigMap.
@@ -274,7 +275,8 @@ class ExecutionView(View):
     result: Annotated[Any, Field(description="What the task returned.")] = None
     error: str | None = None
     log_tail: str | None = None
-    params: dict[str, Any] | None = None
+    # Cut in answers alone, which may not be as deep as a manifest: a retry takes them as they were.
+    params: Annotated[dict[str, Any] | None, PlainSerializer(shallow, return_type=dict[str, Any] | None)] = None
     node: str | None = None
     image: str | None = None
     created_by: str | None = None

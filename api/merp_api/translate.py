@@ -83,7 +83,7 @@ def contract(job: Json, default_zone: str) -> Json:
         "func": task.get("func"),
         "cron_expression": schedule.get("cron"),
         "interval_seconds": schedule.get("intervalSeconds"),
-        "run_date": None if at is None else parse_rfc3339(at),
+        "run_date": None if at is None else _readable(at),
         "args": shallow(task.get("args") or []),
         "kwargs": shallow(task.get("kwargs") or {}),
         "description": spec.get("description"),
@@ -111,7 +111,7 @@ def with_fields(job: Json, fields: Mapping[str, Any], default_zone: str) -> Json
     `fields` has values as `contract` gives them; None means the default.
     """
     shown = contract(job, default_zone)
-    changed = {field: value for field, value in fields.items() if value != shown[field]}
+    changed = {field: value for field, value in fields.items() if not same(value, shown[field])}
     spec = dict(job.get("spec") or {})
     for field in _FIELDS.keys() & changed.keys():
         _set(spec, _FIELDS[field], changed[field])
@@ -132,6 +132,17 @@ def with_fields(job: Json, fields: Mapping[str, Any], default_zone: str) -> Json
     if changed.keys() & _SCHEDULE_FIELDS:
         _set(spec, "schedule", _schedule(spec.get("schedule") or {}, shown, changed))
     return spec
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON: `true` equals 1 to Python, and not to a task; 1.0 is 1 to both. Pure."""
+    if one is other:
+        return True
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
 def template_name(job: Json) -> str | None:
@@ -229,6 +240,15 @@ def _run(name: str, job: Json, spec: Json, annotations: Json) -> Json:
         },
         "spec": {"scheduledJob": owner["name"]} | spec,
     }
+
+
+def _readable(at: str) -> datetime | None:
+    """A moment of a manifest; None for what the API server takes and no clock knows, such as an offset of 99 hours."""
+    try:
+        # Its t and z may be small letters.
+        return parse_rfc3339(at.upper())
+    except ValueError:
+        return None
 
 
 def _job_type(spec: Json) -> str:

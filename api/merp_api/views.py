@@ -245,7 +245,12 @@ def _result(text: str | None) -> Any:
     if text is None:
         return None
     try:
-        return json.loads(text, parse_constant=lambda _: text)
+        # An image may write anything as its result: what is nested deeper than an answer may be is cut.
+        result = shallow(json.loads(text, parse_constant=lambda _: text))
+        if "\\u" in text:
+            # Half of a surrogate pair is in no answer.
+            json.dumps(result, ensure_ascii=False).encode()
+        return result
     except (ValueError, RecursionError):
         # Of an image without our runner, or cut because it was long.
         return text
@@ -253,7 +258,11 @@ def _result(text: str | None) -> Any:
 
 def _in_zone(fields: Json, zone: tzinfo) -> Json:
     moment: datetime | None = fields["run_date"]
-    return fields | {"run_date": None if moment is None else moment.astimezone(zone)}
+    try:
+        return fields | {"run_date": None if moment is None else moment.astimezone(zone)}
+    except OverflowError:
+        # The ends of the calendar, which a manifest may name, are not within every zone's.
+        return fields
 
 
 def _next_run_time(job: Json, default_zone: str, now: datetime) -> datetime | None:
@@ -326,7 +335,7 @@ def pause_note(metadata: Json) -> PausedView | None:
         return None
     try:
         written = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # `kubectl annotate … paused=true` pauses as well.
         written = None
     said = written if isinstance(written, dict) else {}
@@ -342,7 +351,8 @@ def _moment(written: str | None) -> datetime | None:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+    # Half of a surrogate pair, which an escape in a note may be, is in no answer.
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 def _run_name(run: Json) -> str:

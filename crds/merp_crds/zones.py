@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 @functools.cache
 def zone_names() -> frozenset[str]:
     """Every IANA name that the bundled zone database knows."""
-    return frozenset(zoneinfo.available_timezones())
+    # A file of the machine's own, that is in some of them, is whatever zone it happens to have.
+    return frozenset(zoneinfo.available_timezones() - {"localtime"})
 
 
 @functools.lru_cache(maxsize=1024)

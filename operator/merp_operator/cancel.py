@@ -53,7 +53,7 @@ def _told(value: str) -> tuple[str, str]:
     """Who asks, and when. `kubectl annotate … cancel.scheduler.merp.io/x=` cancels too, with nobody named."""
     try:
         told = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", ""
     if not isinstance(told, dict):
         return "", ""

@@ -28,11 +28,16 @@ def opened_by(job: Json) -> OpenedBy:
     text = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_OPENED_BY)
     try:
         told = json.loads(text) if text else []
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     entries = [entry for entry in told if isinstance(entry, dict)] if isinstance(told, list) else []
-    pairs = [(str(entry.get("upstream") or ""), str(entry.get("run") or "")) for entry in entries]
+    pairs = [(_name(entry, "upstream"), _name(entry, "run")) for entry in entries]
     return tuple((upstream, run) for upstream, run in pairs if 0 < len(upstream) <= _UPSTREAM and 0 < len(run) <= _RUN)
+
+
+def _name(entry: Json, field: str) -> str:
+    found = entry.get(field)
+    return found if isinstance(found, str) else ""
 
 
 def fold(

@@ -133,7 +133,7 @@ def _unit(run: Run, asked: bool) -> Unit:
 def _reason(written: str | None) -> object:
     try:
         told = json.loads(written or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         # Whoever may patch Jobs can write anything there.
         return None
     return told.get("reason") if isinstance(told, dict) else None

@@ -45,14 +45,14 @@ def _read(text: str) -> Json:
     """The annotation's object. `kubectl annotate … paused=true` is a pause too, with nothing more to say."""
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
 
 
 def _moment(value: object) -> datetime | None:
     try:
-        return parse_rfc3339(str(value)) if value else None
+        return parse_rfc3339(value) if isinstance(value, str) and value else None
     except ValueError:
         # A moment that cannot be read must not end a pause: somebody has to.
         return None

@@ -113,7 +113,7 @@ def refused_record(
         reason=outcome.reason,
         reason_params={"message": outcome.message},
         error=outcome.error,
-        params=None if task is None else {"func": task.func, "args": task.args, "kwargs": task.kwargs},
+        params=None if task is None else shallow({"func": task.func, "args": task.args, "kwargs": task.kwargs}),
         created_by=asked_by,
     )
 
@@ -193,4 +193,9 @@ def _parameters(job: Json) -> Json | None:
     """The task with its parameters, as the run was given them."""
     annotations = (job["spec"]["template"].get("metadata") or {}).get("annotations") or {}
     text = annotations.get(names.ANNOTATION_TASK)
-    return None if text is None else json.loads(text)
+    try:
+        found = None if text is None else shallow(json.loads(text))
+    except (ValueError, RecursionError):
+        # Whoever may patch a Job that waits can write anything there.
+        return None
+    return found if isinstance(found, dict) else None

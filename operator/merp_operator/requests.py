@@ -308,7 +308,7 @@ def _earlier_task(observed: Observed, task: Task, name: str | None) -> Task | No
     annotations: dict[str, Any] = (job["spec"]["template"].get("metadata") or {}).get("annotations") or {}
     try:
         found = Task.model_validate(json.loads(annotations.get(names.ANNOTATION_TASK) or "null"))
-    except (ValueError, ValidationError):
+    except (ValueError, ValidationError, RecursionError):
         # Somebody wrote on the Job what is no task: the job's own parameters stand.
         return None
     return found if found.func == task.func else None

@@ -170,7 +170,7 @@ def _paused(observed: Observed, status: ScheduledJobStatus, paused: pause.Pause,
 def _object(text: str) -> Json:
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # `kubectl annotate … paused=true` says no more than that.
         return {}
     return told if isinstance(told, dict) else {}
@@ -178,7 +178,7 @@ def _object(text: str) -> Json:
 
 def _time(value: object) -> datetime | None:
     try:
-        return parse_rfc3339(str(value)) if value else None
+        return parse_rfc3339(value) if isinstance(value, str) and value else None
     except ValueError:
         # Somebody wrote what is no time: the condition knows when it came into force.
         return None

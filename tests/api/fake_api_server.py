@@ -209,7 +209,11 @@ class FakeApiServer:
         if request.method == "GET":
             return self.objects[key]
         if request.method == "DELETE":
-            uid = self.objects[key]["metadata"]["uid"]
+            metadata = self.objects[key]["metadata"]
+            uid = metadata["uid"]
+            wanted = ((body or {}).get("preconditions") or {}).get("resourceVersion")
+            if wanted not in (None, metadata["resourceVersion"]):
+                raise Refusal(409, "Conflict", f"the ResourceVersion in the precondition ({wanted}) is another one")
             if request.query.get("dryRun") != "All":
                 await self.remove(*key)
             return {"kind": "Status", "status": "Success", "details": {"name": name, "uid": uid}}

@@ -256,3 +256,24 @@ async def test_parameters_for_an_image_without_a_task(gateway: Any, cluster: Any
     cluster.put("scheduledjobs", scheduled_job("j", task=None, template={"image": "any"}))
     response = await gateway.post("/api/v1/jobs/j/execute", json={"args": [1], "kwargs": {}})
     assert [entry["pointer"] for entry in response.json()["errors"]] == ["#/args", "#/kwargs"]
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"), [("[" * 300 + "]" * 300, "…"), ('"\\ud800"', "ud800"), ('"\\u5e93"', "库"), ('{"n": 1}', "n")]
+)
+async def test_a_result_of_any_image_can_be_told(gateway: Any, recorder: Any, result: str, shown: str) -> None:
+    recorder.run("j", 1, result=result)
+    answer = await gateway.get("/api/v1/jobs/history")
+    assert answer.status_code == 200
+    assert shown in str(answer.json()["items"][0]["result"])
+
+
+async def test_parameters_of_any_depth_can_be_told(gateway: Any, recorder: Any) -> None:
+    deep: Any = 1
+    # As deep as a record takes them, which is deeper than an answer is.
+    for _ in range(90):
+        deep = [deep]
+    recorder.run("j", 1, params={"func": "echo_args", "args": [deep]})
+    answer = await gateway.get("/api/v1/jobs/history")
+    assert answer.status_code == 200
+    assert "…" in str(answer.json()["items"][0]["params"])

@@ -419,3 +419,65 @@ async def test_what_cannot_be_an_id_never_reaches_the_api_server(gateway: Any, c
     assert response.status_code in (404, 405)
     assert response.headers["content-type"] == "application/problem+json"
     assert not [seen for seen in cluster.seen if "selfsubject" not in seen.path]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_true_is_not_one(gateway: Any, cluster: Any, method: str) -> None:
+    sent = {"name": "n", "job_type": "manual", "func": "echo_args", "args": [1, 0], "kwargs": {"deep": [{"n": 1}]}}
+    assert (await gateway.post("/api/v1/jobs", json=sent | {"id": "j"})).status_code == 201
+    changed = sent | {"args": [True, False], "kwargs": {"deep": [{"n": True}]}}
+    assert (await gateway.request(method, "/api/v1/jobs/j", json=changed)).status_code == 200
+    # By their spelling: to Python true equals 1.
+    assert str(cluster.job("j")["spec"]["task"]["args"]) == "[True, False]"
+    assert str(cluster.job("j")["spec"]["task"]["kwargs"]) == "{'deep': [{'n': True}]}"
+
+
+async def test_delete_with_if_match_of_an_older_version_is_412(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
+    cluster.put("scheduledjobs", scheduled_job("j"))
+    present = (await gateway.get("/api/v1/jobs/j")).headers["etag"]
+    refused = await gateway.request("DELETE", "/api/v1/jobs/j", headers={"If-Match": '"1"'})
+    assert refused.status_code == 412
+    assert refused.json()["type"] == "urn:merp:problem:precondition-failed"
+    assert (await gateway.get("/api/v1/jobs/j")).status_code == 200
+    assert (await gateway.request("DELETE", "/api/v1/jobs/j", headers={"If-Match": present})).status_code == 204
+    deletion = cluster.calls("DELETE", "scheduledjobs")[-1]
+    assert deletion.body["preconditions"] == {"resourceVersion": present.strip('"')}
+
+
+@pytest.mark.parametrize(
+    ("at", "zone", "shown"),
+    [
+        # At the ends of the calendar, where not every zone has a time of day for it.
+        ("9999-12-31T23:59:59Z", "Asia/Shanghai", "9999-12-31T23:59:59Z"),
+        ("0001-01-01T00:00:00Z", "America/New_York", "0001-01-01T00:00:00Z"),
+        # To the API server this is a date-time.
+        ("2026-12-01T00:00:00+99:00", "UTC", None),
+        ("2026-12-01t00:00:00z", "UTC", "2026-12-01T00:00:00Z"),
+    ],
+)
+async def test_a_date_that_no_clock_knows_hides_no_other_job(
+    caching: Any, cluster: Any, scheduled_job: Any, at: str, zone: str, shown: str | None
+) -> None:
+    cluster.put("scheduledjobs", scheduled_job("good"))
+    cluster.put("scheduledjobs", scheduled_job("odd", schedule={"at": at, "timeZone": zone}))
+    await cluster.tell()
+    await caching.caught_up(cluster.version)
+    answer = await caching.get("/api/v1/jobs")
+    assert answer.status_code == 200
+    assert [(job["id"], job["run_date"]) for job in answer.json()["items"]] == [("good", None), ("odd", shown)]
+    assert (await caching.get("/api/v1/jobs/odd/explain")).status_code == 200
+
+
+@pytest.mark.parametrize("note", ["[" * 100_000, '{"reason": "\\ud800"}'])
+async def test_a_note_that_cannot_be_told_hides_no_other_job(
+    caching: Any, cluster: Any, scheduled_job: Any, note: str
+) -> None:
+    odd = scheduled_job("odd")
+    odd["metadata"]["annotations"] = {"scheduler.merp.io/paused": note}
+    cluster.put("scheduledjobs", odd)
+    cluster.put("scheduledjobs", scheduled_job("good"))
+    await cluster.tell()
+    await caching.caught_up(cluster.version)
+    answer = await caching.get("/api/v1/jobs")
+    assert answer.status_code == 200
+    assert [(job["id"], job["status"]) for job in answer.json()["items"]] == [("good", "active"), ("odd", "paused")]

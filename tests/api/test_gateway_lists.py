@@ -1,5 +1,6 @@
 """Lists of jobs: filters, orders, pages and versions."""
 
+import base64
 import json
 from typing import Any
 
@@ -204,3 +205,25 @@ async def test_the_examples_of_the_description_work(gateway: Any) -> None:
             headers={"Content-Type": "application/merge-patch+json"},
         )
         assert response.status_code == 200, response.text
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/api/v1/jobs?sort=name", "sorted:" + "[" * 3000),
+        ("/api/v1/jobs/history?limit=1", "0001-01-01T00:00:00+14:00|x"),
+        ("/api/v1/jobs/history?limit=1", "9999-12-31T23:59:59-14:00|x"),
+    ],
+)
+async def test_a_cursor_of_the_clients_own_making_is_400(caching: Any, path: str, content: str) -> None:
+    cursor = base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+    answer = await caching.get(f"{path}&cursor={cursor}")
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == ["cursor"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/jobs/history"])
+async def test_a_nul_is_not_looked_for(gateway: Any, path: str) -> None:
+    answer = await gateway.get(f"{path}?text=%00")
+    assert answer.status_code == 400
+    assert [error["field"] for error in answer.json()["errors"]] == ["text"]

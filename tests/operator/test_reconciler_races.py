@@ -271,6 +271,39 @@ async def test_one_made_anew_for_another_job_is_asked_of_that_one_alone() -> Non
     assert runs(world) == []
 
 
+# What anybody may write.
+
+NONSENSE = [
+    pytest.param("no JSON", id="no-json"),
+    pytest.param("[" * 100_000, id="nested-too-deeply-to-be-read"),
+    pytest.param("[" * 900 + "]" * 900, id="nested-deeply"),
+    pytest.param(json.dumps({field: [5] for field in ("until", "at", "by", "reason", "verdict", "func")}), id="lists"),
+]
+
+
+@pytest.mark.parametrize("text", NONSENSE)
+async def test_nonsense_in_annotations_of_the_job_stops_nobody(text: str) -> None:
+    world = await minutely(annotations={names.ANNOTATION_PAUSED: text, f"{names.ANNOTATION_CANCEL_PREFIX}x": text})
+    paused = next(entry for entry in world.status["conditions"] if entry["type"] == "Paused")
+    assert (paused["status"], paused["reason"]) == ("True", "PausedByAnnotation")
+
+
+@pytest.mark.parametrize("text", NONSENSE)
+async def test_nonsense_in_annotations_of_a_run_stops_nobody(text: str) -> None:
+    world = await minutely()
+    run = await world.run_natively("11:58")
+    written = (names.ANNOTATION_OPENED_BY, names.ANNOTATION_ENDED)
+    world.cluster.jobs[KEY[0], run]["metadata"]["annotations"] |= dict.fromkeys(written, text)
+    template = world.cluster.jobs[KEY[0], run]["spec"]["template"]
+    template.setdefault("metadata", {}).setdefault("annotations", {})[names.ANNOTATION_TASK] = text
+    world.now = at("11:58:10")
+    world.cluster.finish(run, world.now)
+    world.show()
+    await world.settle()
+    assert world.recent == ["11:58:00 success(Completed)"]
+    assert world.recorder.verdicts == {run: ["success(Completed)"]}
+
+
 # Between two processes.
 
 

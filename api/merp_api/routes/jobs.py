@@ -161,10 +161,12 @@ async def patch_job(
     return _one(services, job, response, language)
 
 
-@router.delete("/{id}", status_code=204, responses=answers(400, 401, 403, 404))
-async def delete_job(name: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf) -> None:
+@router.delete("/{id}", status_code=204, responses=answers(400, 401, 403, 404, 412))
+async def delete_job(
+    name: JobId, query: InNamespace, caller: CallerOf, services: ServicesOf, if_match: IfMatch = None
+) -> None:
     """Delete a job and end its runs. Its history stays."""
-    await services.jobs.delete(caller, query.namespace or services.settings.merp_namespace, name)
+    await services.jobs.delete(caller, query.namespace or services.settings.merp_namespace, name, if_match)
 
 
 @router.post(
