@@ -16,6 +16,8 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _PYTHON: Final = getattr(sys, "_base_executable", sys.executable)
 # Seconds; far more than any run here takes on a busy machine. A runner that hangs must not hang the tests.
 TIMEOUT: Final = 20
+# No run here needs so long to end once it is stopped.
+_AGAIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -112,4 +114,11 @@ class Pod:
             if line.startswith(announced):
                 break
         process.terminate()
-        return self.ended(process, read)
+        # Python notes a signal, and runs its handler between two instructions: one that comes just before a call that
+        # blocks waits for its end, and another one ends that.
+        again = threading.Timer(_AGAIN_SECONDS, process.terminate)
+        again.start()
+        try:
+            return self.ended(process, read)
+        finally:
+            again.cancel()
