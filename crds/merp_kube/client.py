@@ -1,5 +1,6 @@
 """One client of the API server: raw JSON in, raw JSON out, a time-out on everything."""
 
+import asyncio
 import json
 import logging
 import math
@@ -28,6 +29,8 @@ APPLY_PATCH: Final = "application/apply-patch+yaml"
 # The API server gives up on a request after 60 s; a client that hangs longer only hides that.
 _REQUEST_TIMEOUT: Final = 30.0
 _CONNECT_TIMEOUT: Final = 5.0
+# A connection that is closed is gone at the loop's next turn; nobody waits for one that hangs.
+_CLOSE_TIMEOUT: Final = 2.0
 # The server's answers are at most a few MiB a page; a watch line holds one object of at most 1.5 MiB.
 _READ_BUFFER: Final = 2**21
 _NOT_PLAIN: Final = re.compile(r"[^\x20-\x7e]")
@@ -122,6 +125,8 @@ class Client:
         self._configuration = configuration
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        # Set when the connection of a stream is closed: the session forgets one that was cut off in the middle.
+        self._streams: set[asyncio.Future[None]] = set()
         # Of the server that answered last.
         self.clock = ServerClock()
 
@@ -138,6 +143,8 @@ class Client:
         if self._session is not None:
             await self._session.close()
             self._session = None
+        if self._streams:
+            await asyncio.wait(self._streams, timeout=_CLOSE_TIMEOUT)
 
     @property
     def host(self) -> str:
@@ -192,6 +199,7 @@ class Client:
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle_seconds)
         async with self._exchange("GET", path, query, None, "application/json", token, limits) as response:
+            self._note_stream(response)
             opened()
             pending = bytearray()
             async for chunk in response.content.iter_any():
@@ -204,6 +212,13 @@ class Client:
                         yield line
             if pending:
                 yield bytes(pending)
+
+    def _note_stream(self, response: aiohttp.ClientResponse) -> None:
+        protocol = None if response.connection is None else response.connection.protocol
+        closed = None if protocol is None else protocol.closed
+        if closed is not None:
+            self._streams.add(closed)
+            closed.add_done_callback(self._streams.discard)
 
     @asynccontextmanager
     async def _exchange(

@@ -1,6 +1,8 @@
 """What goes to the API server, and what comes back as an error."""
 
+import asyncio
 import json
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,13 @@ async def answer(request: web.Request) -> web.StreamResponse:
             for piece in (b'{"a"', b':1}\n{"b":2}\n', b'{"c":3}'):
                 await response.write(piece)
             return response
+        case "/silent":
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b'{"a":1}\n')
+            # Until the client goes away.
+            await asyncio.sleep(60)
+            return response
         case _:
             raise web.HTTPNotFound
 
@@ -85,6 +94,15 @@ async def test_a_refusal_says_what_the_server_said(
 async def test_lines_come_whole_however_they_are_cut(client: Client) -> None:
     lines = [line async for line in client.stream("/stream", query={}, idle_seconds=5)]
     assert lines == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
+
+
+async def test_a_client_that_is_closed_leaves_no_connection_of_a_stream_that_was_cut_off(client: Client) -> None:
+    async with aclosing(client.stream("/silent", query={}, idle_seconds=5)) as lines:
+        assert await anext(lines) == b'{"a":1}'
+        [connection] = client._streams
+        assert not connection.done()
+    await client.close()
+    assert connection.done()
 
 
 async def test_a_server_that_is_not_there_is_told(unused_tcp_port: int) -> None:
