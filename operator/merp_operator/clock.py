@@ -20,6 +20,7 @@ from merp_operator.watch import Key
 
 # As many creates at a time as the API server takes from one client without queueing them.
 _PARALLEL: Final = 32
+# Of those that could not be started before.
 _PARALLEL_AGAIN: Final = 8
 # A create that hangs holds back the lower priorities for this long at most.
 _TIER_SECONDS: Final = 5.0
@@ -102,7 +103,7 @@ class Clock:
         self._wakeup = asyncio.Event()
         self._room = _Room(_PARALLEL)
         # For what could not be started before: where it hangs it must not take all places.
-        self._other_room = _Room(_PARALLEL_AGAIN)
+        self._retry_room = _Room(_PARALLEL_AGAIN)
         self._starting: set[tuple[Key, datetime]] = set()
         # Those of them that others wait for.
         self._awaited: set[tuple[Key, datetime]] = set()
@@ -241,7 +242,7 @@ class Clock:
     async def _one(self, due: Due) -> None:
         try:
             await self._higher_ones(_RANKS[due.priority])
-            room = self._room if _place(due) in self._awaited else self._other_room
+            room = self._room if _place(due) in self._awaited else self._retry_room
             await room.enter(due)
             try:
                 await self._start(due)
