@@ -218,7 +218,14 @@ class Client:
         closed = None if protocol is None else protocol.closed
         if closed is not None:
             self._streams.add(closed)
-            closed.add_done_callback(self._streams.discard)
+            closed.add_done_callback(self._forget_stream)
+
+    def _forget_stream(self, closed: asyncio.Future[None]) -> None:
+        self._streams.discard(closed)
+        # One that ended with an error told it to whoever read from it, or nobody read any more: a TLS connection whose
+        # server was still sending ends so. Unless it is looked at, asyncio logs it as an error that nobody saw.
+        if not closed.cancelled() and (error := closed.exception()) is not None:
+            _log.debug("the connection of a stream ended: %s", error)
 
     @asynccontextmanager
     async def _exchange(

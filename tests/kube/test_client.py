@@ -1,7 +1,10 @@
 """What goes to the API server, and what comes back as an error."""
 
 import asyncio
+import gc
 import json
+import socket
+import struct
 from contextlib import aclosing
 from pathlib import Path
 
@@ -55,6 +58,16 @@ async def answer(request: web.Request) -> web.StreamResponse:
             # Until the client goes away.
             await asyncio.sleep(60)
             return response
+        case "/reset":
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await response.write(b'{"a":1}\n')
+            assert request.transport is not None
+            # A close without lingering is a reset: the client's end is an error and no end of file.
+            connection = request.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            request.transport.abort()
+            return response
         case _:
             raise web.HTTPNotFound
 
@@ -103,6 +116,19 @@ async def test_a_client_that_is_closed_leaves_no_connection_of_a_stream_that_was
         assert not connection.done()
     await client.close()
     assert connection.done()
+
+
+async def test_a_stream_that_ends_with_an_error_is_told_to_its_reader_alone(client: Client) -> None:
+    loop = asyncio.get_running_loop()
+    untold: list[dict[str, object]] = []
+    loop.set_exception_handler(lambda _, context: untold.append(context))
+    with pytest.raises(Unreachable, match="GET /reset"):
+        _ = [line async for line in client.stream("/reset", query={}, idle_seconds=5)]
+    assert client._streams == set()
+    await client.close()
+    # asyncio tells of an error that nobody looked at when its future goes.
+    gc.collect()
+    assert untold == []
 
 
 async def test_a_server_that_is_not_there_is_told(unused_tcp_port: int) -> None:
