@@ -53,14 +53,11 @@ unit: setup  ## the tests that need no cluster, no database server and no proces
 	@# One more than processors: some tests wait for a moment.
 	@$(RUN)/pytest -q -n 3 --dist loadfile -m "not cluster and not mariadb and not processes"
 
-test: setup check  ## every test, the cluster's too
-	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) packages
+test: setup  ## every test, the cluster's too
 	@rm -f .coverage .coverage.*
-	@echo "[test] clusters and images"
 	@# Here, because building takes minutes on a fresh machine, and a test has a time limit.
-	@# And all of them at once: while one is looked at for what it leaves behind, none may come or go.
-	@for name in $(TEST_CLUSTER) $(SIDE_CLUSTERS); do MERP_CLUSTER=$$name $(CLUSTER_TOOL) up || exit 1; done
-	@MERP_CLUSTER=$(TEST_CLUSTER) $(CLUSTER_TOOL) images > /dev/null
+	@# And all clusters at once: while one is looked at for what it leaves behind, none may come or go.
+	@.ci/prepare $(TEST_CLUSTER) $(SIDE_CLUSTERS)
 	@.ci/suites
 	@for name in $(SIDE_CLUSTERS); do MERP_CLUSTER=$$name $(CLUSTER_TOOL) down; done
 	@echo "[test] a storm"

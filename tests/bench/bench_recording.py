@@ -3,14 +3,15 @@
 The generator makes Jobs that the stock controller leaves alone (`managedBy`), completes them by their status, and
 deletes them a while later. It works alone, as fast as it can, for half of the time before and for half of it after the
 same with an operator that records into a MariaDB: a machine that becomes slower meanwhile, or faster, does so for both.
-Each time counts from when as many Jobs go as come, and what a job tells at first only is told.
+Each time counts from when as many Jobs go as come, and what a job tells at first only is told. A machine that is shared
+with others differs from itself by more than a tenth, so that all is done in several rounds, which count as one.
 
-    bench_recording.py [--seconds 60] [--only pinned|shared]
+    bench_recording.py [--seconds 60] [--rounds 3] [--only pinned|shared]
 
 There are two set-ups. In `two machines` the control plane and the generator have one processor and the operator and
 MariaDB another, all the time: as where these run beside the API server's machine, so the ratio is what recording costs
 the API server. In `one machine` all have all: there the generator leaves nothing idle when it is alone, so the ratio is
-also what the operator and the database need themselves. Needs root, two processors and eight minutes.
+also what the operator and the database need themselves; it has one round. Needs root, two processors and 14 minutes.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
@@ -278,9 +280,18 @@ def measure_alone(cluster: Cluster, kube: Kube, prefix: str, seconds: float) -> 
     return alone
 
 
-def measure(cluster: Cluster, kube: Kube, server: Server, seconds: float, *, pinned: bool) -> bool:
-    """Both rates, their ratio, the lag of the records, and the operator's memory. Whether the limits are kept."""
-    print(f"{'two machines' if pinned else 'one machine'}, {seconds:.0f} s each:")
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Completions a second alone and recorded, the lag's p99 in seconds, and the growth of the operator's memory."""
+
+    alone: float
+    recorded: float
+    lag: float
+    growth: float
+
+
+def measure(cluster: Cluster, kube: Kube, server: Server, seconds: float, *, pinned: bool) -> Round:
+    """One round: alone, recorded, alone."""
     for pids in control_plane(cluster).values():
         processor_time.pin(pids, PROCESSORS[:1] if pinned else PROCESSORS)
     before = measure_alone(cluster, kube, "a", seconds / 2)
@@ -305,14 +316,11 @@ def measure(cluster: Cluster, kube: Kube, server: Server, seconds: float, *, pin
     shares = statistics.quantiles(records(server, database, generator.completed, seen), n=100)
     print(f"  lag of the records: p50 {shares[49]:.2f} s, p99 {shares[98]:.2f} s; {wanted} completed and recorded")
     print(f"  memory of the operator in the course of it: {memory} MiB")
-    kept = recorded >= max(RATIO * alone, COMPLETIONS) and shares[98] < LAG_SECONDS and memory.growth < GROWTH
-    if pinned:
-        print(f"  limits: {'kept' if kept else 'exceeded'}")
-    return kept
+    return Round(alone, recorded, shares[98], memory.growth)
 
 
-def in_set_up(cluster: Cluster, seconds: float, *, pinned: bool) -> bool:
-    """One of the two set-ups, in a namespace and a database of its own. Whether the limits are kept."""
+def one_round(cluster: Cluster, seconds: float, *, pinned: bool) -> Round:
+    """A round in a namespace and a database of its own."""
     namespace = f"bench-{int(time.time())}"
     cluster.api.kubectl("create", "namespace", namespace)
     kube = Kube(cluster, namespace)
@@ -327,21 +335,46 @@ def in_set_up(cluster: Cluster, seconds: float, *, pinned: bool) -> bool:
             processor_time.pin(pids, PROCESSORS)
 
 
+def are_kept(rounds: list[Round]) -> bool:
+    """Whether the limits are kept, the rate's by all rounds together and the others by each; says what it found."""
+    alone = statistics.mean(each.alone for each in rounds)
+    recorded = statistics.mean(each.recorded for each in rounds)
+    ratios = " ".join(f"{each.recorded / each.alone:.2f}" for each in rounds)
+    print(f"  together: alone {alone:.0f}, recorded {recorded:.0f} a second: {recorded / alone:.2f} ({ratios})")
+    kept = (
+        recorded >= RATIO * alone
+        and all(each.recorded >= COMPLETIONS for each in rounds)
+        and all(each.lag < LAG_SECONDS and each.growth < GROWTH for each in rounds)
+    )
+    print(f"  limits: {'kept' if kept else 'exceeded'}")
+    return kept
+
+
 def main() -> int:
     """Both set-ups, or the one that is asked for. Returns 1 where a limit is exceeded with two machines."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--seconds", type=float, default=60.0, help="how long it is recorded, and how long it is alone; 60 if not given"
     )
+    parser.add_argument("--rounds", type=int, default=3, help="rounds with two machines; 3 if not given")
     parser.add_argument("--only", choices=("pinned", "shared"), help="one of the two set-ups")
     arguments = parser.parse_args()
+    # What is known is told at once, also into a file.
+    sys.stdout.reconfigure(line_buffering=True)
     cluster = Cluster()
     cluster.up()
     for kind in ("scheduledjob", "jobrun", "jobpool", "businesscalendar"):
         cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / f"{kind}.yaml"))
-    kept = arguments.only == "shared" or in_set_up(cluster, arguments.seconds, pinned=True)
+    kept = True
+    if arguments.only != "shared":
+        rounds = []
+        for number in range(1, arguments.rounds + 1):
+            print(f"two machines, {arguments.seconds:.0f} s each, round {number} of {arguments.rounds}:")
+            rounds.append(one_round(cluster, arguments.seconds, pinned=True))
+        kept = are_kept(rounds)
     if arguments.only != "pinned":
-        in_set_up(cluster, arguments.seconds, pinned=False)
+        print(f"one machine, {arguments.seconds:.0f} s each:")
+        one_round(cluster, arguments.seconds, pinned=False)
     return 0 if kept else 1
 
 
