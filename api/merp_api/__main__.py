@@ -18,7 +18,7 @@ from merp_api.event_streams import EventStreams
 from merp_api.settings import Settings
 from merp_crds.catalogue import Catalogue
 from merp_crds.catalogue_files import CatalogueFiles
-from merp_kube import logs, nesting
+from merp_kube import garbage, logs, nesting
 from merp_kube.client import Client, server_only, with_token_of
 
 logger = logging.getLogger("merp_api")
@@ -62,6 +62,7 @@ def main() -> int:
         timeout_graceful_shutdown=_GRACE,
     )
     server = Server(configuration, app.state.services.events)
+    garbage.shorten_pauses()
     with suppress(KeyboardInterrupt):
         # After what was under way has ended, uvicorn raises the signal again.
         server.run()

@@ -6,7 +6,7 @@ import sys
 
 from pydantic import ValidationError
 
-from merp_kube import logs, nesting
+from merp_kube import garbage, logs, nesting
 from merp_operator import process
 from merp_operator.settings import OperatorSettings
 
@@ -23,6 +23,7 @@ def main() -> None:
         sys.exit(2)
     # It tells of each event it handles at INFO.
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    garbage.shorten_pauses()
     asyncio.run(process.run(settings))
 
 
