@@ -1,12 +1,14 @@
 """Courses of a story whose operator is killed at its own writes, each compared with the course that nobody harms."""
 
 import itertools
+import re
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,17 +40,17 @@ class Courses:
         self._folder = folder
 
     def compare(
-        self, plans: Mapping[str, Plan] | Callable[[int], Mapping[str, Plan]]
+        self, plans: Mapping[str, Plan] | Callable[[Counter[str]], Mapping[str, Plan]]
     ) -> tuple[set[str], set[tuple[str, Moment]]]:
         """Fail where a course under one of the plans comes to another end than the unharmed one.
 
-        Where `plans` are asked for by the number of writes that the unharmed one has, it is told first; else all are
+        Where `plans` are asked for by how many writes of each kind the unharmed one has, it is told first; else all are
         told at once. Returns the kinds of its writes, and at which kinds the operator was killed.
         """
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             first = pool.submit(self._told, "unharmed", let_pass)
             if callable(plans):
-                plans = plans(len(_changing(first.result()[1])))
+                plans = plans(Counter(_changing(first.result()[1])))
             courses = list(pool.map(self._course, plans.items()))
             unharmed, operator = first.result()
         writes = _changing(operator)
@@ -67,7 +69,7 @@ class Courses:
 
     def _told(self, name: str, plan: Plan) -> tuple[Json, CutOperator]:
         """The end of the story under an operator that is killed by a plan, once all stands still."""
-        scenario, folder = self._scenario, self._folder / name.replace(" ", "-")
+        scenario, folder = self._scenario, self._folder / re.sub(r"[ :/]+", "-", name)
         folder.mkdir()
         with _namespace(self._cluster) as kube, CutOperator(folder, self._cluster, kube.namespace) as operator:
             operator.proxy.plan = plan
@@ -100,12 +102,20 @@ def _changing(operator: CutOperator) -> list[str]:
     return [kind(write) for write in operator.proxy.writes if kind(write)]
 
 
-def at_every_write(writes: int) -> dict[str, Plan]:
-    """One kill for each: before that write, or after it."""
-    numbers = itertools.product(range(1, writes + 1), Moment)
+def at_every_write(writes: Counter[str]) -> dict[str, Plan]:
+    """One kill for each: before that write, or after it; each is known by its kind and its number among those.
+
+    Not by its number among all: writes of different kinds that do not wait for each other come in any order.
+    """
     return {
-        f"{moment.value} {number}": nth(number, moment, lambda write: bool(kind(write))) for number, moment in numbers
+        f"{moment.value} {number} {what}": nth(number, moment, partial(_is, what))
+        for what, count in writes.items()
+        for number, moment in itertools.product(range(1, count + 1), Moment)
     }
+
+
+def _is(what: str, write: Write) -> bool:
+    return kind(write) == what
 
 
 def of_each_kind() -> Plan:
