@@ -38,6 +38,7 @@ class Cluster:
         """`client` must hold no credentials. `cache` is told of every object that is written, or read by its name."""
         self.client = client
         self._cache = cache
+        self._probe: asyncio.Task[bool] | None = None
 
     def now(self) -> datetime:
         """The API server's time, UTC: whether a due time has passed the operator judges by that clock too."""
@@ -48,7 +49,15 @@ class Cluster:
         await self.client.close()
 
     async def reachable(self) -> bool:
-        """Whether the API server answers at all, also if all it says to a stranger is no."""
+        """Whether the API server answers at all, also if all it says to a stranger is no.
+
+        Anybody may ask, and as often as they like: it is asked once at a time.
+        """
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._reachable())
+        return await asyncio.shield(self._probe)
+
+    async def _reachable(self) -> bool:
         try:
             await self.client.call("GET", "/version", seconds=_PROBE_SECONDS)
         except ApiError as error:
@@ -96,10 +105,10 @@ class Cluster:
 
     async def delete_job(
         self, token: str, namespace: str, name: str, version: str | None = None, *, rehearsal: bool = False
-    ) -> None:
+    ) -> str | None:
         """Delete a ScheduledJob, of this version where one is named; what it owns is collected afterwards.
 
-        A rehearsal deletes nothing.
+        Returns its UID, as far as the answer says it. A rehearsal deletes nothing.
         """
         options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if version is not None:
@@ -108,6 +117,9 @@ class Cluster:
         answer = await self.client.call("DELETE", path, token=token, query=_dry_run(rehearsal), body=options)
         if self._cache is not None and not rehearsal:
             self._cache.deleted(SCHEDULED_JOB, namespace, name, answer)
+        # Where something holds it up, the answer is the object itself.
+        uid: str | None = (answer.get("details") or {}).get("uid") or (answer.get("metadata") or {}).get("uid")
+        return uid
 
     async def changes(self, token: str, job: Json, seconds: float) -> AsyncGenerator[Json]:
         """The newer versions of a ScheduledJob as they come, for at most so long. Close it with aclosing."""
@@ -159,12 +171,15 @@ class Cluster:
     def log(
         self, token: str, namespace: str, pod: str, container: str, lines: int | None, *, follow: bool
     ) -> AsyncGenerator[bytes]:
-        """The lines of a container's log, with `follow` until it ends. Close it with aclosing."""
+        """A container's log as it comes, with `follow` until it ends. Close it with aclosing.
+
+        Not by lines: what a container writes need not have any.
+        """
         query = {"container": container} | ({} if lines is None else {"tailLines": str(lines)})
         if follow:
             query["follow"] = "true"
         path = POD.at(namespace, pod, "log")
-        return self.client.stream(path, query=query, idle_seconds=_SILENCE_SECONDS, token=token)
+        return self.client.pieces(path, query=query, idle_seconds=_SILENCE_SECONDS, token=token)
 
     async def run(self, token: str, namespace: str, name: str) -> Json:
         """One JobRun."""

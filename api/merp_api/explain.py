@@ -22,6 +22,8 @@ from merp_crds.texts import texts
 
 # As long as an operator needs at most to start what is due: beyond, it is away or overrun.
 OVERDUE: Final = timedelta(seconds=60)
+# Of every second there may be one: an hour of them at a time.
+_HOUR: Final = timedelta(hours=1)
 # How far back a day off is told of: further back a newer due time says more.
 _LOOKED_BACK: Final = timedelta(days=7)
 _POD_REASONS: Final = frozenset(
@@ -37,16 +39,23 @@ _OVERLAP_REASONS: Final = frozenset({Reason.OVERLAP, Reason.QUEUE_FULL})
 
 
 @dataclass(frozen=True, slots=True)
+class Hidden:
+    """What the caller may not read, in a sentence: of that nobody can say that it holds the job up."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What was read: the job, its due times (or a sentence why there are none to tell), and its pool.
 
-    `timetable` is None for a job without a schedule. `pool` is None for a job without one, and a sentence where the
-    pool could not be read.
+    `timetable` is None for a job without a schedule. `pool` is None for a job without one, and a sentence where there
+    is no such pool.
     """
 
     job: Json
-    timetable: Timetable | str | None
-    pool: Json | str | None
+    timetable: Timetable | Hidden | str | None
+    pool: Json | Hidden | str | None
 
 
 def explain(facts: Facts, now: datetime, language: Language = Language.EN) -> list[CheckView]:
@@ -100,6 +109,8 @@ def _reasons(check: Check, facts: Facts) -> tuple[str | None, str | None]:
             return (None if invalid(facts.job) is None else invalid_reason(facts.job)), None
         case Check.DEPENDENCY if trouble.get("reason") == ConditionReason.UPSTREAM_CANNOT_RUN:
             return trouble["reason"], None
+        case Check.OPERATOR if trouble.get("reason") == ConditionReason.CANNOT_START:
+            return trouble["reason"], None
         case Check.MISSED | Check.POD | Check.DEPENDENCY:
             return None, verdict
         case Check.OVERLAP if verdict in _OVERLAP_REASONS:
@@ -128,6 +139,9 @@ def _operator(facts: Facts, now: datetime) -> _Answer:
     due = status.get("nextRunTime")
     if due is not None and now - parse_rfc3339(due) > OVERDUE and not wants_pause(facts.job, now):
         return False, f"what was due at {due} is not started: is the operator running?"
+    trouble = condition(facts.job, ConditionType.ON_SCHEDULE)
+    if trouble is not None and trouble.get("reason") == ConditionReason.CANNOT_START:
+        return False, trouble["message"]
     return True, "is up to date with the job"
 
 
@@ -148,6 +162,8 @@ def _schedule(facts: Facts, now: datetime) -> _Answer:
     if timetable is None:
         depends = facts.job["spec"].get("dependsOn")
         return True, "its dependencies make it due" if depends else "it runs only when somebody asks for it"
+    if isinstance(timetable, Hidden):
+        return True, timetable.detail
     if isinstance(timetable, str):
         return False, "its due times are not known"
     coming = timetable.after(now)
@@ -161,17 +177,34 @@ def _schedule(facts: Facts, now: datetime) -> _Answer:
 
 def _calendar(facts: Facts, now: datetime) -> _Answer:
     timetable = facts.timetable
+    if isinstance(timetable, Hidden):
+        return True, timetable.detail
     if not isinstance(timetable, Timetable) or timetable.working_days is None:
         return True, "no calendar that could take a due time away"
     name = timetable.working_days.name
+    unknown = f"{name} knows no days from {timetable.unknown_from}: only weekends count; renew it"
     if not is_certain(timetable, now):
-        return False, f"{name} knows no days from {timetable.unknown_from}: only weekends count; renew it"
+        return False, unknown
     begin = max(now - _LOOKED_BACK, parse_rfc3339(facts.job["metadata"]["creationTimestamp"]))
-    dropped = max(timetable.dropped(begin, now), default=None) if begin < now else None
     newest = timetable.newest(begin, now) if begin < now else None
-    if dropped is not None and (newest is None or newest < dropped):
+    dropped = _newest_dropped(timetable, newest or begin, now)
+    if dropped is not None:
         return False, f"{rfc3339(dropped)} was on a day off of {name}"
+    coming = timetable.after(now)
+    if coming is not None and not is_certain(timetable, coming):
+        return False, unknown
     return True, f"{name} took away none of the newest due times"
+
+
+def _newest_dropped(timetable: Timetable, start: datetime, end: datetime) -> datetime | None:
+    """The newest of the times in (start, end] that the calendar took away."""
+    while start < end:
+        before = max(start, end - _HOUR)
+        found = max(timetable.dropped(before, end), default=None)
+        if found is not None:
+            return found
+        end = before
+    return None
 
 
 def _missed(facts: Facts) -> _Answer:
@@ -182,11 +215,14 @@ def _missed(facts: Facts) -> _Answer:
 
 
 def _overlap(facts: Facts) -> _Answer:
-    active = _status(facts).get("active") or []
+    active: list[Json] = _status(facts).get("active") or []
     policy = facts.job["spec"].get("concurrencyPolicy") or ConcurrencyPolicy.FORBID
     last = _last(facts)
     if active and policy == ConcurrencyPolicy.FORBID:
-        return False, f"{active[0]['run']} is unfinished, and the next due time is skipped meanwhile"
+        started = next((entry for entry in active if entry["state"] != RunState.WAITING), None)
+        told = f"{(started or active[0])['run']} is unfinished, and the next due time is skipped meanwhile"
+        # One that waits has come past the others: what it waits for is told below.
+        return started is None, told
     if last is not None and last["reason"] in _OVERLAP_REASONS:
         return False, _told(last)
     return True, "no unfinished run is in the way"
@@ -207,6 +243,8 @@ def _pool(facts: Facts) -> _Answer:
     pool = facts.pool
     if pool is None:
         return True, "needs no room of a pool"
+    if isinstance(pool, Hidden):
+        return True, pool.detail
     if isinstance(pool, str):
         return False, pool
     name, slots = pool["metadata"]["name"], pool["spec"]["slots"]
@@ -226,6 +264,8 @@ def _pool(facts: Facts) -> _Answer:
     last = _last(facts)
     if last is not None and last["reason"] == Reason.POOL_TIMEOUT:
         return False, _told(last)
+    if status.get("waitingCount", 0) > len(waiting):
+        return True, f"no run is among the first {len(waiting)} that wait for room in {name}"
     return True, f"no run waits for room in {name}"
 
 

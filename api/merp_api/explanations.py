@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from merp_api import problems
 from merp_api.calendars import read_working_days
 from merp_api.diagnosed import diagnosed_execution
-from merp_api.explain import Facts, explain, summary
+from merp_api.explain import Facts, Hidden, explain, summary
 from merp_api.filters import OneHistoryQuery
 from merp_api.identity import Caller
 from merp_api.jobs import Jobs
@@ -45,7 +45,7 @@ class Explanations:
             last_execution=None if last is None else diagnosed_execution(last, language),
         )
 
-    async def _timetable(self, caller: Caller, job: Json) -> Timetable | str | None:
+    async def _timetable(self, caller: Caller, job: Json) -> Timetable | Hidden | str | None:
         written = job["spec"].get("schedule")
         if not written:
             return None
@@ -63,20 +63,20 @@ class Explanations:
         except ApiError as error:
             if error.status != 403:
                 raise
-            return "calendar: you may not read the job's BusinessCalendar"
+            return Hidden("you may not read the job's BusinessCalendar")
 
-    async def _pool(self, caller: Caller, job: Json) -> Json | str | None:
+    async def _pool(self, caller: Caller, job: Json) -> Json | Hidden | str | None:
         pool = (job["spec"].get("pool") or {}).get("name")
         if pool is None:
             return None
         try:
             return await self._reading.pool(caller, job["metadata"]["namespace"], pool)
         except ApiError as error:
-            if error.status not in (403, 404):
+            if error.status == 403:
+                return Hidden(f"you may not read JobPool {pool}")
+            if error.status != 404:
                 raise
-            return (
-                f"there is no JobPool {pool}: create it" if error.status == 404 else f"you may not read JobPool {pool}"
-            )
+            return f"there is no JobPool {pool}: create it"
 
     async def _last(self, caller: Caller, namespace: str, name: str) -> ExecutionView | None:
         """The newest execution; None where there is none, or the caller or the gateway cannot read the records now."""

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from merp_api.schemas import JobView
 from merp_api.translate import Json
-from merp_api.views import listed_runs, owner_uid, run_execution_id, run_state
+from merp_api.views import asked_execution, listed_runs, run_state
 from merp_crds.names import execution_id
 
 # Minutes of a busy cluster; a message has some hundred bytes.
@@ -205,14 +205,14 @@ def _executions(before: Json | None, after: Json | None) -> Iterator[dict[str, A
 
 def _request(before: Json | None, after: Json | None) -> dict[str, Any] | None:
     """What became of the execution that a JobRun asks for. That the request goes is no news: its execution stays."""
-    uid = None if after is None else owner_uid(after)
-    if after is None or uid is None:
+    wanted = None if after is None else asked_execution(after)
+    if after is None or wanted is None:
         return None
     status, old = run_state(after), None if before is None else run_state(before)
     if status == old:
         return None
     return {
-        "id": run_execution_id(uid, after),
+        "id": wanted,
         "job_id": after["spec"]["scheduledJob"],
         "type": _type(before, after),
         "changed": ["status"],

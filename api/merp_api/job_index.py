@@ -25,6 +25,8 @@ _Order = tuple[str | None, str]
 _BORDER: Final = "\ud800"
 # Between the texts of two jobs, for the same reason.
 _END: Final = "\ud801"
+# Orders that are kept: each change is sorted into all of them, and a namespace is whatever somebody asks for.
+_MOST_ORDERS: Final = 256
 # Jobs that a search finds at most for their places to be sorted by themselves.
 _FEW: Final = 200
 
@@ -129,7 +131,8 @@ class JobIndex:
         if before is None or before.text != known.text:
             self._texts = None
         self._known[key] = known
-        if known.until is not None:
+        # One that is as it was is among them still: a job may change often before that.
+        if known.until is not None and (before is None or before.until != known.until):
             heapq.heappush(self._ends, (known.until, key))
         self._move(None if before is None else before.view, view)
 
@@ -172,11 +175,14 @@ class JobIndex:
 
     def _places(self, namespace: str | None, order: str, after: Place | None) -> Iterable[Place]:
         """The places of a namespace's jobs in an order, behind one of them."""
-        places = self._orders.get((namespace, order))
+        places = self._orders.pop((namespace, order), None)
         if places is None:
             views = (known.view for known in self._known.values())
             places = sorted(place(view, order) for view in views if namespace in (None, view.namespace))
-            self._orders[namespace, order] = places
+        # The one that was asked for last is the last to go.
+        self._orders[namespace, order] = places
+        if len(self._orders) > _MOST_ORDERS:
+            del self._orders[next(iter(self._orders))]
         if order.startswith("-"):
             return reversed(places if after is None else places[: bisect_left(places, after)])
         return places if after is None else places[bisect_right(places, after) :]

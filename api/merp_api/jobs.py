@@ -167,16 +167,15 @@ class Jobs:
             check_match(job, if_match)
             version = None if if_match.strip() == "*" else job["metadata"]["resourceVersion"]
         try:
-            await self._cluster.delete_job(caller.token, namespace, name, version, rehearsal=rehearsal)
+            uid = await self._cluster.delete_job(caller.token, namespace, name, version, rehearsal=rehearsal)
         except ApiError as error:
             if version is None or error.reason != "Conflict":
                 raise
             raise Problem(problems.PRECONDITION, "it was changed meanwhile: read it again") from error
         if not rehearsal:
             # What it was nobody read: who may delete a job need not be allowed to see it.
-            audit.written(
-                caller.user, "delete", "ScheduledJob", before={"metadata": {"namespace": namespace, "name": name}}
-            )
+            before = {"metadata": {"namespace": namespace, "name": name, "uid": uid}}
+            audit.written(caller.user, "delete", "ScheduledJob", before=before)
 
     async def _change(
         self, caller: Caller, namespace: str, name: str, body_of: Callable[[Json], Any], if_match: str | None

@@ -1,6 +1,7 @@
 """The log of an execution: of its pod as long as there is one, else the end that the records keep."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,14 +20,24 @@ from merp_records.queries import Execution
 
 # The name of the container that the operator gives a run.
 _CONTAINER: Final = "task"
+# Seconds. A refusal comes at once; of a pod that writes nothing no answer at all begins, for as long as it does not.
+_REFUSAL_SECONDS: Final = 2.0
+
+
+def _nothing() -> None:
+    """What is at its end by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The text in pieces, and where it comes from: `pod` or `records`. Its end must be awaited or closed."""
+    """The text in pieces, and where it comes from: `pod` or `records`. Its end must be awaited or closed.
+
+    `close` lets go of a text that nobody has begun to read.
+    """
 
     source: str
     text: AsyncIterator[bytes]
+    close: Callable[[], Any] = _nothing
 
 
 def newest_started(pods: list[Json]) -> str | None:
@@ -48,10 +59,14 @@ def kept_text(execution: Execution) -> str | None:
 class Logs:
     """Reads logs with the caller's own rights."""
 
-    def __init__(self, cluster: Cluster, executions: Executions, records: Records) -> None:
+    def __init__(
+        self, cluster: Cluster, executions: Executions, records: Records, *, refusal_seconds: float = _REFUSAL_SECONDS
+    ) -> None:
+        """`refusal_seconds` is how long a pod's log is waited for before it is taken to say nothing yet."""
         self._cluster = cluster
         self._executions = executions
         self._records = records
+        self._refusal_seconds = refusal_seconds
 
     async def read(
         self,
@@ -71,9 +86,9 @@ class Logs:
         pod = await self._pod(caller, view)
         if pod is not None:
             text = self._cluster.log(caller.token, view.namespace, pod, _CONTAINER, lines, follow=follow)
-            started = await _started(text)
-            if started is not None:
-                return Log("pod", started)
+            log = await self._started(text)
+            if log is not None:
+                return log
         kept = await self._records.read(
             lambda connection: queries.execution(connection, execution_id, namespaces=[view.namespace])
         )
@@ -81,6 +96,27 @@ class Logs:
         if text_kept is None:
             raise Problem(problems.NOT_FOUND, f"there is no log of {view.run_name}: {_why(view)}")
         return Log("records", _once(text_kept))
+
+    async def _started(self, text: AsyncGenerator[bytes]) -> Log | None:
+        """The log of a pod; None where the caller may not read it, which is an answer of its own.
+
+        One that says nothing yet has begun: its reader is told so, and is seen to go away.
+        """
+        first = asyncio.create_task(_first(text))
+        try:
+            async with asyncio.timeout(self._refusal_seconds):
+                await asyncio.shield(first)
+        except TimeoutError:
+            pass
+        except asyncio.CancelledError:
+            first.cancel()
+            raise
+        except ApiError as error:
+            # 404: the pod went in between.
+            if error.status not in (403, 404):
+                raise
+            return None
+        return Log("pod", _whole(first, text), first.cancel)
 
     async def _pod(self, caller: Caller, view: ExecutionView) -> str | None:
         try:
@@ -91,24 +127,17 @@ class Logs:
             return None
 
 
-async def _started(text: AsyncGenerator[bytes]) -> AsyncIterator[bytes] | None:
-    """The text once it has begun, so that a refusal is an answer of its own; None where the caller may not read it."""
-    try:
-        first = await anext(text, None)
-    except ApiError as error:
-        # 404: the pod went in between.
-        if error.status not in (403, 404):
-            raise
-        return None
-    return _lines(first, text)
+async def _first(text: AsyncGenerator[bytes]) -> bytes | None:
+    return await anext(text, None)
 
 
-async def _lines(first: bytes | None, rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+async def _whole(first: asyncio.Task[bytes | None], rest: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
     async with aclosing(rest):
-        if first is not None:
-            yield first + b"\n"
-        async for line in rest:
-            yield line + b"\n"
+        piece = await first
+        if piece is not None:
+            yield piece
+        async for piece in rest:
+            yield piece
 
 
 async def _once(text: str) -> AsyncIterator[bytes]:

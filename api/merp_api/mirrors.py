@@ -4,6 +4,7 @@ A write is answered before the watch tells of it. Until then the answer stands b
 whoever wrote reads what was written.
 """
 
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from typing import Final
 from merp_kube.client import Client, Json
 from merp_kube.paths import Resource
 from merp_kube.reflector import Reflector
+
+logger = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 # (before, after): None before is a new object, None after is one that went away.
@@ -129,7 +132,7 @@ class Mirror:
         assert item is not None
         if self.reflector.version:
             # Of a list nobody is told: it compares with what may be long ago.
-            self._on_told(before, after)
+            self._tell(self._on_told, before, after)
         key = _key(item)
         ahead = self._ahead.get(key)
         # What went away is gone, however new its last answer is; another object of its name is not.
@@ -148,7 +151,15 @@ class Mirror:
         elif before is not None:
             del self._objects[key]
         if before is not after:
-            self._on_change(before, after)
+            self._tell(self._on_change, before, after)
+
+    def _tell(self, callback: OnChange, before: Json | None, after: Json | None) -> None:
+        try:
+            callback(before, after)
+        except Exception:
+            # Whoever may write one object must not end the watch of all others.
+            key = _key(after or before or {})
+            logger.exception("a change of %s %s/%s cannot be taken", self.resource.plural, *key)
 
     def _why(self) -> str:
         return "" if self.reflector.error is None else f": {self.reflector.error}"

@@ -53,7 +53,7 @@ def planned_range(query: PlanQuery, now: datetime) -> Range:
     start = query.start or now
     end = query.end or start + _DEFAULT_RANGE
     wrong = []
-    if start < now.replace(microsecond=0):
+    if query.cursor is None and start < now.replace(microsecond=0):
         wrong.append(FieldError("start", "out_of_range", "is over: the history has what was due", "query"))
     if end - start > MAX_RANGE:
         detail = f"is more than {MAX_RANGE.days} days after start: ask for less at a time"
@@ -62,7 +62,8 @@ def planned_range(query: PlanQuery, now: datetime) -> Range:
         wrong.append(FieldError("end", "out_of_range", f"is more than {MAX_AHEAD.days} days ahead", "query"))
     if wrong:
         raise problems.validation(wrong)
-    return Range(start, end)
+    # While somebody reads page after page, the time that they began with passes.
+    return Range(start if query.cursor is None else max(start, now), end)
 
 
 def due_from(job: Json, now: datetime) -> datetime | None:
@@ -191,8 +192,8 @@ def _open(cursor: str) -> Place:
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
         due_time, namespace, name = json.loads(text.removeprefix("plan:"))
-        parse_rfc3339(due_time)
+        _ = parse_rfc3339(due_time) - _SECOND
         place = (due_time, str(namespace), str(name))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise problems.validation([bad_cursor()]) from error
     return place

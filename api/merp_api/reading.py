@@ -18,7 +18,7 @@ from merp_api.mirrors import Mirror
 from merp_api.reviews import Access
 from merp_api.schemas import ExecutionView, JobView
 from merp_api.translate import Json
-from merp_api.views import job_view, listed_view, owner_uid, run_execution_id
+from merp_api.views import asked_execution, job_view, listed_view
 from merp_crds.names import BUSINESS_CALENDARS, JOB_POOLS, JOB_RUNS, SCHEDULED_JOBS
 from merp_kube.client import ApiError
 
@@ -96,8 +96,7 @@ class Reading:
         try:
             async with aclosing(runs):
                 async for run in runs:
-                    uid = owner_uid(run)
-                    if uid is not None and run_execution_id(uid, run) == execution_id:
+                    if asked_execution(run) == execution_id:
                         return run
         except ApiError as error:
             if error.status != 403:

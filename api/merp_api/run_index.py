@@ -2,7 +2,7 @@
 
 from merp_api.mirrors import Key
 from merp_api.translate import Json
-from merp_api.views import owner_uid, run_execution_id
+from merp_api.views import asked_execution
 
 
 class RunIndex:
@@ -18,10 +18,10 @@ class RunIndex:
         assert item is not None
         key = item["metadata"]["namespace"], item["metadata"]["name"]
         self._runs.pop(self._ids.pop(key, ""), None)
-        uid = None if after is None else owner_uid(after)
-        if after is not None and uid is not None:
-            self._ids[key] = run_execution_id(uid, after)
-            self._runs[self._ids[key]] = after
+        wanted = None if after is None else asked_execution(after)
+        if after is not None and wanted is not None:
+            self._ids[key] = wanted
+            self._runs[wanted] = after
 
     def get(self, namespace: str | None, execution_id: str) -> Json | None:
         """The JobRun that asks for an execution, of a namespace or of any (None); None where there is none."""

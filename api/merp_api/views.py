@@ -147,8 +147,24 @@ def unfinished_run(job: Json) -> str | None:
     return str(active[0]["run"]) if active else None
 
 
+def asked_execution(run: Json) -> str | None:
+    """The id of the execution that a JobRun asks for; None for one that does not say of which job.
+
+    None also for a due time that the API server takes and nobody can count with: the operator refuses that, and there
+    is no execution.
+    """
+    uid = owner_uid(run)
+    try:
+        return None if uid is None else run_execution_id(uid, run)
+    except ValueError:
+        return None
+
+
 def run_execution_id(job_uid: str, run: Json) -> str:
-    """The id of the execution that a JobRun asks for, known before anything else is."""
+    """The id of the execution that a JobRun asks for, known before anything else is.
+
+    Raises ValueError where its due time is none.
+    """
     known = (run.get("status") or {}).get("executionId")
     return str(known) if known else execution_id(job_uid, _run_name(run))
 
@@ -371,4 +387,5 @@ def _updated(metadata: Json) -> datetime:
 
 
 def _time(text: str | None) -> datetime | None:
-    return None if text is None else parse_rfc3339(text)
+    # What people write may have a small t and z.
+    return None if text is None else parse_rfc3339(text.upper())

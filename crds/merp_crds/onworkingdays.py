@@ -48,8 +48,13 @@ class OnWorkingDays:
 
     def between(self, start: datetime, end: datetime) -> Iterator[datetime]:
         """Those in the range, oldest first."""
-        staying = (due for low, high in self._ranges(start, end, worked=True) for due in self.series.between(low, high))
-        return heapq.merge(staying, self._moved_between(start, end))
+        # Before the first is told, those that are moved are looked through until one is due: where each meets another
+        # one, that are all of them. So no more of a long range is looked at than somebody takes.
+        span = DAY
+        while start < end:
+            behind = start + min(span, end - start)
+            yield from heapq.merge(self._staying_between(start, behind), self._moved_between(start, behind))
+            start, span = behind, 2 * span
 
     def moved_to(self, original: datetime) -> datetime | None:
         """The instant that a due time of the series is due at; None if the calendar took it away."""
@@ -64,6 +69,10 @@ class OnWorkingDays:
     def off(self, start: datetime, end: datetime) -> Iterator[datetime]:
         """The due times of the series in (start, end] that are on days off."""
         for low, high in self._ranges(start, end, worked=False):
+            yield from self.series.between(low, high)
+
+    def _staying_between(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        for low, high in self._ranges(start, end, worked=True):
             yield from self.series.between(low, high)
 
     def _staying_after(self, moment: datetime, limit: datetime) -> datetime | None:

@@ -8,7 +8,7 @@ import re
 import ssl
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +38,8 @@ _NOT_PLAIN: Final = re.compile(r"[^\x20-\x7e]")
 _LAST_BMP: Final = 0xFFFF
 # The kubelet writes a token anew when four fifths of its hour have passed, so that a minute is soon enough.
 _TOKEN_SECONDS: Final = 60.0
+# aiohttp's word for as many connections as are asked for.
+_NO_BOUND: Final = 0
 # 500 is the page size that kubectl uses.
 PAGE_SIZE: Final = 500
 
@@ -121,10 +123,15 @@ class Client:
     """Calls of the API server, by path. Use as an async context manager, or end it with `close`."""
 
     def __init__(self, configuration: Configuration, *, connections: int = 40) -> None:
-        """`connections` bounds the connections: one per request would be thousands after a restart."""
+        """`connections` bounds the connections of calls: one per request would be thousands after a restart.
+
+        Streams have others beside them, which whoever opens streams bounds: some that go on for hours would leave none
+        for calls.
+        """
         self._configuration = configuration
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        self._streaming: aiohttp.ClientSession | None = None
         # Set when the connection of a stream is closed: the session forgets one that was cut off in the middle.
         self._streams: set[asyncio.Future[None]] = set()
         # Of the server that answered last.
@@ -140,9 +147,10 @@ class Client:
 
     async def close(self) -> None:
         """End every connection."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        for session in (self._session, self._streaming):
+            if session is not None:
+                await session.close()
+        self._session = self._streaming = None
         if self._streams:
             await asyncio.wait(self._streams, timeout=_CLOSE_TIMEOUT)
 
@@ -155,11 +163,14 @@ class Client:
     def session(self) -> aiohttp.ClientSession:
         """The bounded session, made at the first use because it belongs to the running loop."""
         if self._session is None:
-            # Reading the machine's authorities takes longer than all else of a session that has no use for them.
-            tls = ssl_context(self._configuration) if self._configuration.host.startswith("https:") else False
-            connector = aiohttp.TCPConnector(limit=self._connections, ssl=tls)
-            self._session = aiohttp.ClientSession(connector=connector, read_bufsize=_READ_BUFFER)
+            self._session = self._new_session(self._connections)
         return self._session
+
+    def _new_session(self, connections: int) -> aiohttp.ClientSession:
+        # Reading the machine's authorities takes longer than all else of a session that has no use for them.
+        tls = ssl_context(self._configuration) if self._configuration.host.startswith("https:") else False
+        connector = aiohttp.TCPConnector(limit=connections, ssl=tls)
+        return aiohttp.ClientSession(connector=connector, read_bufsize=_READ_BUFFER)
 
     async def call(
         self,
@@ -178,7 +189,7 @@ class Client:
         an answer it is given up. Raises ApiError for an answer that is a refusal, Unreachable for none.
         """
         limits = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_TIMEOUT)
-        async with self._exchange(method, path, query, body, content_type, token, limits) as response:
+        async with self._exchange(self.session, method, path, query, body, content_type, token, limits) as response:
             text = await response.text(encoding="utf-8")
         answer: Json = json.loads(text) if text else {}
         return answer
@@ -192,26 +203,44 @@ class Client:
         token: str | None = None,
         opened: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[bytes]:
-        """The lines of a long answer, each without its end; `opened` is called when the answer has begun.
+        """The lines of a long answer, each without its end; as `pieces` else, which are bounded where a line is not."""
+        pending = bytearray()
+        found = self.pieces(path, query=query, idle_seconds=idle_seconds, token=token, opened=opened)
+        async with aclosing(found) as pieces:
+            async for piece in pieces:
+                pending += piece
+                # Only where a line ended: an object of a megabyte comes in many pieces.
+                if b"\n" in piece:
+                    *lines, rest = bytes(pending).split(b"\n")
+                    pending = bytearray(rest)
+                    for line in lines:
+                        yield line
+        if pending:
+            yield bytes(pending)
+
+    async def pieces(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        idle_seconds: float,
+        token: str | None = None,
+        opened: Callable[[], None] = lambda: None,
+    ) -> AsyncGenerator[bytes]:
+        """A long answer as it comes; `opened` is called when it has begun.
 
         Raises Unreachable where nothing came for `idle_seconds`, so that a connection that died without a word is
         noticed. Close it with contextlib.aclosing.
         """
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle_seconds)
-        async with self._exchange("GET", path, query, None, "application/json", token, limits) as response:
+        if self._streaming is None:
+            self._streaming = self._new_session(_NO_BOUND)
+        exchange = self._exchange(self._streaming, "GET", path, query, None, "application/json", token, limits)
+        async with exchange as response:
             self._note_stream(response)
             opened()
-            pending = bytearray()
-            async for chunk in response.content.iter_any():
-                pending += chunk
-                # Only where a line ended: an object of a megabyte comes in many pieces.
-                if b"\n" in chunk:
-                    *lines, rest = bytes(pending).split(b"\n")
-                    pending = bytearray(rest)
-                    for line in lines:
-                        yield line
-            if pending:
-                yield bytes(pending)
+            async for piece in response.content.iter_any():
+                yield piece
 
     def _note_stream(self, response: aiohttp.ClientResponse) -> None:
         protocol = None if response.connection is None else response.connection.protocol
@@ -230,6 +259,7 @@ class Client:
     @asynccontextmanager
     async def _exchange(
         self,
+        session: aiohttp.ClientSession,
         method: str,
         path: str,
         query: Mapping[str, str] | None,
@@ -242,7 +272,7 @@ class Client:
         headers |= {"Accept": "application/json", "Content-Type": content_type}
         sent = self.clock.local()
         try:
-            async with self.session.request(
+            async with session.request(
                 method,
                 f"{self.host}{path}",
                 params=query,

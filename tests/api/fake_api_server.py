@@ -55,6 +55,8 @@ class FakeApiServer:
     objects: dict[Key, Json] = field(default_factory=dict)
     # Names of pods and what they wrote.
     logs: dict[str, str] = field(default_factory=dict)
+    # Those of them that have not ended.
+    going_on: set[str] = field(default_factory=set)
     namespaces: set[str] = field(default_factory=lambda: {"default", "erp", "erp-production-environment"})
     seen: list[Seen] = field(default_factory=list)
     # (method, plural) -> answers to give before anything is done
@@ -159,8 +161,19 @@ class FakeApiServer:
         if self.interruptions[(request.method, plural)]:
             self.interruptions[(request.method, plural)].pop(0)()
         if parts[2:] == ["log"]:
-            return web.Response(text=self.logs[name or ""])
+            return await self._log(request, name or "")
         return await self._serve(request, body, plural, namespace, name)
+
+    async def _log(self, request: web.Request, name: str) -> web.StreamResponse:
+        """As the kubelet has it: before the first line no answer begins."""
+        if name not in self.going_on:
+            return web.Response(text=self.logs[name])
+        response = web.StreamResponse()
+        if self.logs[name]:
+            await response.prepare(request)
+            await response.write(self.logs[name].encode())
+        await asyncio.Event().wait()
+        return response
 
     def _review(self, user: str, kind: str, asked: Json) -> Json:
         if "create" not in self.rights[user].get("*", ()):

@@ -102,6 +102,8 @@ async def test_each_write_has_a_line(
         "spec.schedule.cron": ["0 1 * * *", "0 2 * * *"], "spec.task.kwargs.password": ["…", None],
     }  # fmt: skip
     assert (put["namespace"], put["object"], put["uid"]) == ("default", "j", made.json()["uid"])
+    # Of one that is gone nobody else tells any more which of its name it was.
+    assert lines[-1]["uid"] == made.json()["uid"]
     assert None not in (put["before"], put["after"])
     assert put["before"] != put["after"]
     assert CANARY not in repr(lines)

@@ -1,10 +1,11 @@
 """What the gateway has in memory: never older than what its caller was told, never for who may not read it."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from merp_crds.names import execution_id
+from merp_crds.names import execution_id, run_name_for_request
 
 READ = frozenset({"get", "list", "watch"})
 BODY = {"id": "j", "name": "x", "job_type": "cron", "func": "echo_args", "cron_expression": "0 0 1 * *"}
@@ -294,3 +295,69 @@ async def test_executions_that_are_not_recorded_are_found_in_memory(
     missing = await caching.get(f"/api/v1/executions/{execution_id(job['metadata']['uid'], 'j-2')}")
     assert missing.status_code == 404
     assert len(cluster.calls("GET", "scheduledjobs")) == begin
+
+
+def run_at(due_time: str, uid: str) -> dict[str, Any]:
+    owner = {"apiVersion": "scheduler.merp.io/v1", "kind": "ScheduledJob", "name": "j", "uid": uid}
+    return {
+        "metadata": {"name": "a", "namespace": "default", "ownerReferences": [owner]},
+        "spec": {"scheduledJob": "j", "dueTime": due_time},
+    }
+
+
+@pytest.mark.parametrize(
+    ("due_time", "known"),
+    [
+        # To the API server each of these is a date-time.
+        pytest.param("2026-12-01T00:00:00+99:00", False, id="an-offset-of-99-hours"),
+        pytest.param("0000-01-01T00:00:00Z", False, id="year-0"),
+        pytest.param("2026-12-01t00:00:00z", True, id="small-letters"),
+    ],
+)
+@pytest.mark.parametrize("listed_first", [False, True], ids=["watched", "listed"])
+async def test_a_run_at_a_time_that_no_clock_knows_takes_the_memory_from_nobody(
+    applications: Any, cluster: Any, scheduled_job: Any, due_time: str, known: bool, listed_first: bool
+) -> None:
+    gateway = applications(cached=True)
+    if not listed_first:
+        await gateway.started()
+    job = cluster.put("scheduledjobs", scheduled_job("j"))
+    run = cluster.put("jobruns", run_at(due_time, job["metadata"]["uid"]))
+    await cluster.tell()
+    if listed_first:
+        await gateway.started()
+    await gateway.caught_up(cluster.version)
+    assert (await gateway.get("/healthz", None)).status_code == 200
+    assert await listed(gateway) == ["j"]
+    name = run_name_for_request("j", run["metadata"]["uid"], datetime(2026, 12, 1, tzinfo=UTC))
+    found = await gateway.get(f"/api/v1/executions/{execution_id(job['metadata']['uid'], name)}")
+    assert found.status_code == (200 if known else 404)
+    assert found.json().get("due_time") == ("2026-12-01T00:00:00Z" if known else None)
+
+
+async def test_a_run_at_a_time_that_no_clock_knows_hides_no_other_from_live_reads(
+    gateway: Any, cluster: Any, scheduled_job: Any
+) -> None:
+    job = cluster.put("scheduledjobs", scheduled_job("j"))
+    cluster.put("jobruns", run_at("2026-12-01T00:00:00+99:00", job["metadata"]["uid"]))
+    started = (await gateway.post("/api/v1/jobs/j/execute")).json()
+    assert (await gateway.get(f"/api/v1/executions/{started['id']}")).status_code == 200
+
+
+async def test_an_object_that_nobody_thought_of_takes_the_memory_from_nobody(
+    caching: Any, cluster: Any, scheduled_job: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OverflowError("nobody thought of that")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(caching.app.state.services.cache.feed, "_job_change", fail)
+        cluster.put("scheduledjobs", scheduled_job("odd"))
+        await cluster.tell()
+        await caching.caught_up(cluster.version)
+    cluster.put("scheduledjobs", scheduled_job("good"))
+    await cluster.tell()
+    await caching.caught_up(cluster.version)
+    assert (await caching.get("/healthz", None)).status_code == 200
+    assert await listed(caching) == ["good", "odd"]
+    assert "a change of scheduledjobs default/odd cannot be taken" in caplog.text

@@ -1,6 +1,7 @@
 """Why a job does not run: each check alone, and the whole by REST."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -108,6 +109,17 @@ def _pool(slots: int = 3, **status: Any) -> dict[str, Any]:
             id="calendar-that-ended",
         ),
         pytest.param(
+            _facts({"schedule": {"cron": "0 8 1 * *", "calendar": {"name": "cn"}}}, calendar={
+                "validThrough": "2026-12-31"}),
+            {}, id="calendar-that-knows-the-next",
+        ),
+        pytest.param(
+            _facts({"schedule": {"cron": "0 8 1 2 *", "calendar": {"name": "cn"}}}, calendar={
+                "validThrough": "2026-12-31"}),
+            {"calendar": "knows no days from 2027-01-01"},
+            id="calendar-that-ends-before-the-next",
+        ),
+        pytest.param(
             _facts(status={"recent": [ENDED | {"verdict": "missed", "reason": "TooLate", "message": "25h late"}]}),
             {"missed": "j-1 of 2026-12-01T00:00:00Z: 25h late"},
             id="missed",
@@ -116,6 +128,24 @@ def _pool(slots: int = 3, **status: Any) -> dict[str, Any]:
             _facts(status={"recent": [ENDED | {"verdict": "success", "reason": "Completed"}]}), {}, id="it-did-run"
         ),
         pytest.param(_facts(status={"active": [RUN]}), {"overlap": "j-1 is unfinished"}, id="overlap"),
+        pytest.param(
+            _facts({"pool": {"name": "nightly"}}, {"active": [
+                RUN | {"state": "waiting", "message": "waiting for 1 slot of pool nightly: place 2 of 2"}]},
+                pool=_pool(used=3, waitingCount=2, waiting=[
+                    {"run": "k-1", "scheduledJob": "k"}, {"run": "j-1", "scheduledJob": "j"}])),
+            {"pool": "place 2 of 2", "waiting": "1 slot of pool nightly"},
+            id="what-waits-is-told-what-it-waits-for",
+        ),
+        pytest.param(
+            _facts(status={"active": [RUN | {"run": "j-2", "state": "waiting"}, RUN]}),
+            {"overlap": "j-1 is unfinished", "waiting": "j-2"},
+            id="overlap-with-one-that-runs",
+        ),
+        pytest.param(
+            _facts(status={"conditions": [_condition("OnSchedule", "False", "CannotStart", "exceeded quota: jobs")]}),
+            {"operator": "exceeded quota: jobs"},
+            id="kubernetes-refuses-the-run",
+        ),
         pytest.param(
             _facts({"concurrencyPolicy": "Allow"}, {"active": [RUN]}), {}, id="overlap-that-is-allowed"
         ),
@@ -182,6 +212,38 @@ def test_checks(facts: Facts, expected: dict[str, str]) -> None:
     assert summary(found, None).startswith(first)
 
 
+def test_of_a_pool_that_lists_the_first_alone_nothing_is_said_of_the_others() -> None:
+    waiting = [{"run": f"k-{number}", "scheduledJob": "k"} for number in range(20)]
+    facts = _facts({"pool": {"name": "nightly"}}, pool=_pool(used=3, waitingCount=300, waiting=waiting))
+    [detail] = [check.detail for check in explain(facts, NOW) if check.check == "pool"]
+    assert detail == "no run is among the first 20 that wait for room in nightly"
+
+
+def test_of_a_refused_run_the_clusters_own_words_are_pointed_at() -> None:
+    trouble = _condition("OnSchedule", "False", "CannotStart", "exceeded quota: jobs")
+    [diagnosis] = [check.diagnosis for check in explain(_facts(status={"conditions": [trouble]}), NOW) if not check.ok]
+    assert diagnosis is not None
+    assert diagnosis.sentence == "A run that was due could not be started."
+
+
+def test_the_times_of_a_day_off_are_not_gone_through_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = count()
+    dropped = Timetable.dropped
+
+    def counted(*arguments: Any) -> Any:
+        for moment in dropped(*arguments):
+            next(looked)
+            yield moment
+
+    monkeypatch.setattr(Timetable, "dropped", counted)
+    # Every second of a week.
+    calendar = {"validThrough": "2026-12-31", "holidays": [{"date": f"2026-11-{day}"} for day in range(24, 31)]}
+    facts = _facts({"schedule": {"intervalSeconds": 1, "calendar": {"name": "cn"}}}, calendar=calendar)
+    found = explain(facts, datetime(2026, 11, 30, 12, 0, tzinfo=UTC))
+    assert {check.check: check.detail for check in found}["calendar"] == "2026-11-30T12:00:00Z was on a day off of cn"
+    assert next(looked) <= 3600
+
+
 async def test_explain_by_rest(gateway: Any, cluster: Any, scheduled_job: Any, recorder: Any) -> None:
     job = scheduled_job("j", pool={"name": "nightly"}, schedule={"cron": "0 0 * * *", "calendar": {"name": "cn"}})
     job["status"] = {"observedGeneration": 1, "nextRunTime": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
@@ -213,6 +275,21 @@ async def test_what_the_caller_may_not_read_is_said(
         "you may not read JobPool nightly"
     )
     assert response.json()["last_execution"] is None
+
+
+async def test_what_the_caller_may_not_read_is_no_fault_of_the_job(
+    gateway: Any, cluster: Any, scheduled_job: Any
+) -> None:
+    job = scheduled_job("j", pool={"name": "nightly"}, schedule={"cron": "0 0 * * *", "calendar": {"name": "cn"}})
+    job["status"] = {"observedGeneration": 1, "nextRunTime": (datetime.now(UTC) + timedelta(hours=1)).isoformat()}
+    cluster.put("scheduledjobs", job)
+    cluster.allow("getter", "getter", "default", frozenset({"get"}))
+    cluster.hidden |= {("getter", "businesscalendars"), ("getter", "jobpools")}
+    body = (await gateway.get("/api/v1/jobs/j/explain", "getter")).json()
+    assert body["summary"].startswith("nothing holds it up: it is due next at ")
+    details = {check["check"]: check["detail"] for check in body["checks"]}
+    assert details["calendar"] == details["schedule"] == "you may not read the job's BusinessCalendar"
+    assert details["pool"] == "you may not read JobPool nightly"
 
 
 async def test_without_records_it_explains_all_the_same(

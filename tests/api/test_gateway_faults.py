@@ -74,6 +74,14 @@ async def test_the_api_server_is_away(applications: Any) -> None:
     assert (await gateway.get("/healthz", None)).status_code == 200
 
 
+async def test_whoever_asks_whether_it_is_ready_keeps_the_api_server_busy_with_one_question(
+    gateway: Any, cluster: Any
+) -> None:
+    answers = await asyncio.gather(*(gateway.get("/readyz", None) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert len([seen for seen in cluster.seen if seen.path == "/version"]) < 5
+
+
 async def test_the_database_is_away_and_jobs_still_answer(applications: Any, tmp_path: Path) -> None:
     gateway = applications(database=tmp_path / "no" / "such" / "folder" / "records.db")
     response = await gateway.get(HISTORY)

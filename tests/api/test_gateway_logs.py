@@ -1,5 +1,6 @@
 """The log of an execution: of its pod, or what the records keep."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -119,3 +120,65 @@ async def test_the_log_of_another_namespace_is_404(gateway: Any, cluster: Any, r
 async def test_a_wrong_query_is_400(gateway: Any, recorder: Any, query: str) -> None:
     recorder.run("j", 0)
     assert (await gateway.get(f"/api/v1/executions/{await _id(gateway)}/log?{query}")).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="nothing-yet"),
+        pytest.param("first\n", id="a-line"),
+        pytest.param("10 %\r20 %\r", id="what-is-no-line-yet"),
+    ],
+)
+async def test_whoever_goes_away_holds_no_place(
+    gateway: Any, cluster: Any, recorder: Any, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    services = gateway.app.state.services
+    monkeypatch.setattr(services.logs, "_refusal_seconds", 0.02, raising=False)
+    recorder.run("j", 0)
+    cluster.put("pods", _pod("j-0-aaaaa"))
+    cluster.logs["j-0-aaaaa"] = text
+    cluster.going_on.add("j-0-aaaaa")
+    told: list[Any] = []
+    begun = asyncio.Event()
+
+    async def receive() -> Any:
+        await begun.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        told.append(message.get("status", message.get("body")))
+        if len(told) == 1 + bool(text):
+            begun.set()
+
+    scope = {
+        "type": "http", "asgi": {"version": "3.0"}, "method": "GET", "scheme": "http", "http_version": "1.1",
+        "path": f"/api/v1/executions/{await _id(gateway)}/log", "query_string": b"follow=true",
+        "headers": [(b"authorization", b"Bearer token-of-admin")],
+    }  # fmt: skip
+    async with asyncio.timeout(5):
+        await gateway.app(scope, receive, send)
+    assert told == [200, *([text.encode()] if text else [])]
+    assert services.streams._open.total() == 0
+
+
+async def test_logs_that_go_on_leave_connections_for_everybody_else(
+    applications: Any, cluster: Any, recorder: Any, scheduled_job: Any
+) -> None:
+    gateway = applications(settings={"merp_streams_per_user": 100})
+    recorder.run("j", 0)
+    cluster.put("scheduledjobs", scheduled_job("j"))
+    cluster.put("pods", _pod("j-0-aaaaa"))
+    cluster.logs["j-0-aaaaa"] = "first\n"
+    cluster.going_on.add("j-0-aaaaa")
+    path = f"/api/v1/executions/{await _id(gateway)}/log?follow=true"
+    readers = [asyncio.create_task(gateway.get(path)) for _ in range(50)]
+    try:
+        async with asyncio.timeout(5):
+            while len([seen for seen in cluster.seen if seen.path.endswith("/log")]) < 40:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert (await gateway.post("/api/v1/jobs/j/execute")).status_code == 202
+    finally:
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)

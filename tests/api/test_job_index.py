@@ -55,6 +55,18 @@ def test_a_view_is_made_once_while_it_is_true(made: list[str]) -> None:
     assert made == ["a", "b", "b"]
 
 
+def test_of_a_job_that_changes_often_one_end_is_kept() -> None:
+    index = JobIndex("UTC")
+    before = None
+    for number in range(100):
+        after = job("a", note='{"until": "2026-12-02T00:00:00Z"}', description=str(number))
+        index.changed(before, after)
+        assert ids(index, status=["paused"]) == ["a"]
+        before = after
+    assert len(index._ends) == 1
+    assert ids(index, NOW + timedelta(hours=24), status=["paused"]) == []
+
+
 def test_views_are_made_a_few_at_a_time(made: list[str]) -> None:
     index = JobIndex("UTC")
     for name in ("a", "b", "c"):
@@ -93,6 +105,16 @@ def test_a_text_is_found_in_one_of_the_texts_alone() -> None:
     assert [ids(index, text=text) for text in ("AB", "d", "bcd", "de", "echo")] == [
         ["ab"], ["ab"], [], [], ["ab", "ef"],
     ]  # fmt: skip
+
+
+def test_whatever_namespaces_are_asked_for_so_many_orders_are_kept() -> None:
+    index = JobIndex("UTC")
+    index.changed(None, job("a"))
+    assert ids(index) == ["a"]
+    for number in range(1000):
+        assert index.page(f"none-{number}", JobsQuery.model_validate({}), NOW)[0] == []
+        assert ids(index) == ["a"]
+    assert len(index._orders) <= 300
 
 
 @pytest.mark.parametrize("few", [0, 3, 1000], ids=["one-by-one", "both", "by-their-places"])

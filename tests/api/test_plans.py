@@ -1,5 +1,6 @@
 """What is to come: previews of schedules, and the plan of all jobs."""
 
+import base64
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -186,6 +187,15 @@ def test_a_page_looks_at_no_more_than_it_shows(scheduled_job: Any) -> None:
     assert next(looked) == 4
 
 
+def test_while_pages_are_read_the_time_that_they_began_with_passes() -> None:
+    query = PlanQuery(start=(NOW - timedelta(minutes=1)).isoformat(), end=(NOW + DAY).isoformat(), cursor="x")
+    assert planned_range(query, NOW) == Range(NOW, NOW + DAY)
+
+
+def _cursor(content: str) -> str:
+    return base64.urlsafe_b64encode(f"plan:{content}".encode()).decode().rstrip("=")
+
+
 async def test_the_plan_in_pages(gateway: Any, cluster: Any, scheduled_job: Any) -> None:
     start = datetime.now(UTC).replace(microsecond=0, second=0, minute=0) + DAY
     hourly = {"cron": "0 * * * *", "timeZone": "Asia/Shanghai"}
@@ -237,6 +247,8 @@ async def test_what_is_left_out_of_the_plan(gateway: Any, cluster: Any, schedule
     [
         pytest.param("start=2020-01-01", "start", id="the-past"),
         pytest.param("cursor=eA", "cursor", id="a-cursor-of-ones-own"),
+        pytest.param(f"cursor={_cursor('[' * 3000)}", "cursor", id="a-cursor-that-is-nested"),
+        pytest.param("cursor=" + _cursor('["0001-01-01T00:00:00Z", "a", "b"]'), "cursor", id="before-all-time"),
         pytest.param("end=tomorrow", "end", id="no-time"),
         pytest.param("limit=501", "limit", id="too-many"),
     ],

@@ -1,6 +1,7 @@
 """Due times on working days: what is taken away, what is moved, and to where."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -136,3 +137,20 @@ def test_a_digest_is_of_the_calendar_too() -> None:
     plain = Timetable.of(Schedule(cron="0 9 * * *", time_zone="Asia/Shanghai"))
     tables = [plain, *(timetable({"cron": "0 9 * * *"}, policy) for policy in ("Skip", "Next", "Previous"))]
     assert len({table.digest for table in tables}) == len(tables)
+
+
+@pytest.mark.parametrize("on_holiday", ["Next", "Previous"])
+def test_no_more_of_a_long_range_is_looked_at_than_is_taken(on_holiday: str) -> None:
+    every_minute = timetable({"cron": "* * * * *"}, on_holiday)
+    # Each time that is moved meets another one, so that none of them is ever due.
+    found = list(islice(every_minute.between(START, START + timedelta(days=9 * 366)), 100))
+    assert found[-1] == START + timedelta(minutes=100)
+    assert every_minute.moved is not None
+    assert len(every_minute.moved._moved) <= 2
+
+
+def test_a_range_to_the_end_of_all_time_has_the_times_of_its_parts() -> None:
+    yearly = timetable({"cron": "0 9 1 10 *"}, "Next")
+    found = list(yearly.between(datetime(9400, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)))
+    assert len(found) == 500
+    assert found == sorted(set(found))

@@ -118,6 +118,17 @@ async def test_a_client_that_is_closed_leaves_no_connection_of_a_stream_that_was
     assert connection.done()
 
 
+async def test_streams_take_no_connection_of_calls(client: Client) -> None:
+    async with (
+        Client(server_only(host=client.host, ca_file=None), connections=1) as small,
+        aclosing(small.stream("/silent", query={}, idle_seconds=5)) as one,
+        aclosing(small.stream("/silent", query={}, idle_seconds=5)) as other,
+    ):
+        async with asyncio.timeout(5):
+            assert [await anext(one), await anext(other)] == [b'{"a":1}'] * 2
+        assert await small.call("GET", "/who", seconds=2) == {"authorization": None}
+
+
 async def test_a_stream_that_ends_with_an_error_is_told_to_its_reader_alone(client: Client) -> None:
     loop = asyncio.get_running_loop()
     untold: list[dict[str, object]] = []

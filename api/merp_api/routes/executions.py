@@ -84,6 +84,7 @@ async def get_log(
     with ExitStack() as held:
         held.enter_context(services.streams.one(caller.user))
         log = await services.logs.read(caller, query.namespace, default, execution_id, query.lines, follow=query.follow)
+        held.callback(log.close)
         headers = {"Log-Source": log.source}
         return HeldStream(log.text, held=held.pop_all(), media_type="text/plain; charset=utf-8", headers=headers)
 
