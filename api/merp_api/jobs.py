@@ -226,6 +226,9 @@ class Jobs:
 
     async def _repeated(self, caller: Caller, namespace: str, name: str, annotations: dict[str, str]) -> Json:
         job = await self._cluster.job(caller.token, namespace, name)
+        if ANNOTATION_IDEMPOTENCY not in (job["metadata"].get("annotations") or {}):
+            # No request with any key made it: another key would not help.
+            raise _taken(name, namespace)
         check_repeat(job, annotations[ANNOTATION_IDEMPOTENCY])
         return job
 

@@ -188,9 +188,10 @@ async def test_an_idempotency_key_makes_one_job_of_two_requests(gateway: Any, cl
     assert len(cluster.objects) == 2
 
 
-async def test_a_chosen_id_that_is_taken_is_409(gateway: Any) -> None:
+@pytest.mark.parametrize("headers", [pytest.param({}, id="no-key"), pytest.param({"Idempotency-Key": "7"}, id="key")])
+async def test_a_chosen_id_that_is_taken_is_409(gateway: Any, headers: dict[str, str]) -> None:
     first = await gateway.post("/api/v1/jobs", json=SEED | {"id": "stocktake"})
-    second = await gateway.post("/api/v1/jobs", json=SEED | {"id": "stocktake"})
+    second = await gateway.post("/api/v1/jobs", json=SEED | {"id": "stocktake"}, headers=headers)
     assert (first.status_code, second.status_code) == (201, 409)
     assert second.json()["type"] == "urn:merp:problem:already-exists"
 

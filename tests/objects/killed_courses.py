@@ -80,6 +80,9 @@ class Courses:
             scenario.play(kube)
             database = operator.process.database
             kube.until(f"{scenario.name} is at its end", lambda: endings(kube, database) == scenario.endings, SECONDS)
+            kube.until(
+                "the statuses tell of no other run", lambda: _in_statuses(kube) == _unfinished(scenario), SECONDS
+            )
             kube.until("what nobody keeps is gone", lambda: not _kept_by_nobody(kube, jobs), SECONDS)
             # No write comes later than this after the one before: were all verdicts one job's, and all jobs busy.
             quiet = _QUIET_SECONDS + distance(len(scenario.endings), len(jobs))
@@ -155,6 +158,15 @@ def _namespace(cluster: Cluster) -> Iterator[Kube]:
         cluster.api.kubectl("delete", "namespace", name, "--wait=false")
 
 
+def _unfinished(scenario: Scenario) -> int:
+    return sum(state in {"waiting", "running"} for _, state, _ in scenario.endings)
+
+
+def _in_statuses(kube: Kube) -> int:
+    """How many runs are unfinished, as the statuses have it: after the record, by as much as Kubernetes needs for it."""
+    return sum(len((item.get("status") or {}).get("active") or []) for item in kube.list("scheduledjobs"))
+
+
 def _kept_by_nobody(kube: Kube, jobs: list[Json]) -> list[Json]:
     """The Jobs that are there still of ScheduledJobs that keep none that succeeded: each goes once its record is there."""
     keeping_none = [job["metadata"]["name"] for job in jobs if job["spec"].get("history") == {"successful": 0}]
@@ -164,12 +176,15 @@ def _kept_by_nobody(kube: Kube, jobs: list[Json]) -> list[Json]:
 def _stands_still(kube: Kube, operator: CutOperator, seconds: float) -> int:
     """How many writes there were when nothing had been written for so long."""
 
+    def written() -> tuple[bool, int, int]:
+        # One that was killed at its last write is still starting: it has written nothing, and will. Nor is what it was
+        # killed before a write.
+        ready = operator.process.ask("readyz") == _READY
+        return ready, len(operator.proxy.writes), len(operator.proxy.cuts)
+
     def quiet() -> int | None:
-        # One that was killed at its last write is still starting: it has written nothing, and will.
-        if operator.process.ask("readyz") != _READY:
-            return None
-        before = len(operator.proxy.writes)
+        before = written()
         time.sleep(seconds)
-        return before if len(operator.proxy.writes) == before else None
+        return before[1] if before[0] and written() == before else None
 
     return kube.until("nothing is written any more", quiet, SECONDS)
