@@ -15,7 +15,7 @@ from merp_api.problems import FieldError, Problem
 from merp_api.rules import read_body
 from merp_api.schemas import CatchUp, PauseBody
 from merp_api.translate import Json
-from merp_api.views import pause_in_force, resume_in_force
+from merp_api.views import is_over, pause_in_force, pause_note, resume_in_force
 from merp_crds.common import rfc3339
 from merp_crds.names import ANNOTATION_PAUSED, FIELD_MANAGER_API
 from merp_kube.client import ApiError, Unreachable
@@ -42,7 +42,7 @@ class Pauses:
     async def pause(
         self, caller: Caller, namespace: str, name: str, data: Any, *, wait: bool = True, rehearsal: bool = False
     ) -> tuple[Json, bool]:
-        """The paused job, and whether the pause is in force already. A pause that is there stays as it is.
+        """The paused job, and whether the pause is in force already. A pause that is there stays, unless it is over.
 
         Without `wait` nobody waits for the operator. A rehearsal changes nothing, and is refused where this would be.
         """
@@ -80,7 +80,8 @@ class Pauses:
 
     async def _pause(self, caller: Caller, namespace: str, name: str, body: PauseBody, rehearsal: bool) -> Json:
         job = await self._cluster.job(caller.token, namespace, name)
-        if _is_annotated(job) and body.reason is None and body.until is None:
+        note = pause_note(job["metadata"])
+        if note is not None and not is_over(note, self._jobs.now()) and body.reason is None and body.until is None:
             await self._cluster.check_patch(caller.token, job)
             return job
         patch = _patch(job, self._note(caller, job, body))

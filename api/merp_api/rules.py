@@ -96,6 +96,10 @@ class JobRules:
         task = spec.get("task") or {}
         given = {"args": args, "kwargs": kwargs}
         parameters = {field: task.get(field) if value is None else value for field, value in given.items()}
+        # Those of the request and those of the job are handed over together.
+        too_large = size_error(parameters["args"], parameters["kwargs"])
+        if too_large is not None:
+            return [too_large]
         return self.task_errors({**parameters, "func": task.get("func"), "connections": spec.get("connections")})
 
     def task_errors(self, fields: Json) -> list[FieldError]:

@@ -46,7 +46,7 @@ def job_view(job: Json, default_zone: str, now: datetime) -> JobView:
         created_by=(metadata.get("annotations") or {}).get(ANNOTATION_CREATED_BY) or UNKNOWN_CREATOR,
         namespace=metadata["namespace"],
         uid=metadata["uid"],
-        paused=pause_note(metadata),
+        paused=standing_note(job, now),
         suspended=bool((job.get("spec") or {}).get("suspend")),
         message=problem,
         reason=None if problem is None else invalid_reason(job),
@@ -115,13 +115,7 @@ def wants_pause(job: Json, now: datetime) -> bool:
     """Whether it is to be paused, in force already or not."""
     if (job.get("spec") or {}).get("suspend"):
         return True
-    pause = pause_note(job["metadata"])
-    if pause is None:
-        return False
-    until = _moment(pause.until)
-    over = until is not None and until <= now
-    # Past its end the operator lifts it; until it has, nothing becomes due.
-    return not over or pause_in_force(job)
+    return standing_note(job, now) is not None
 
 
 def pause_in_force(job: Json) -> bool:
@@ -129,10 +123,20 @@ def pause_in_force(job: Json) -> bool:
     found = condition(job, ConditionType.PAUSED)
     if found is None or found.get("status") != "True":
         return False
-    text = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PAUSED)
-    if found.get("reason") == ConditionReason.SUSPENDED:
-        return True
-    return text is not None and found.get("message") == text[:_MESSAGE_LENGTH]
+    return found.get("reason") == ConditionReason.SUSPENDED or _annotation_in_force(job)
+
+
+def standing_note(job: Json, now: datetime) -> PausedView | None:
+    """The operational pause that holds or is to hold; None for a note that was left behind when its pause ended."""
+    note = pause_note(job["metadata"])
+    # Past its end the operator lifts it; until it has, nothing becomes due.
+    return None if note is None or (is_over(note, now) and not _annotation_in_force(job)) else note
+
+
+def is_over(note: PausedView, now: datetime) -> bool:
+    """Whether a pause has an end that has passed."""
+    until = _moment(note.until)
+    return until is not None and until <= now
 
 
 def resume_in_force(job: Json) -> bool:
@@ -148,14 +152,15 @@ def unfinished_run(job: Json) -> str | None:
 
 
 def asked_execution(run: Json) -> str | None:
-    """The id of the execution that a JobRun asks for; None for one that does not say of which job.
+    """The id of the execution that a JobRun asks for; None for one that does not say of which job, and for a backfill,
+    whose executions are many and have ids of their own.
 
     None also for a due time that the API server takes and nobody can count with: the operator refuses that, and there
     is no execution.
     """
     uid = owner_uid(run)
     try:
-        return None if uid is None else run_execution_id(uid, run)
+        return None if uid is None or run["spec"].get("backfill") else run_execution_id(uid, run)
     except ValueError:
         return None
 
@@ -356,6 +361,15 @@ def pause_note(metadata: Json) -> PausedView | None:
         written = None
     said = written if isinstance(written, dict) else {}
     return PausedView(**{key: _text(said.get(key)) for key in PausedView.model_fields})
+
+
+def _annotation_in_force(job: Json) -> bool:
+    """Whether the operator names the note that is written down now as what holds."""
+    found = condition(job, ConditionType.PAUSED)
+    if found is None or found.get("status") != "True" or found.get("reason") == ConditionReason.SUSPENDED:
+        return False
+    text = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PAUSED)
+    return text is not None and found.get("message") == text[:_MESSAGE_LENGTH]
 
 
 def _moment(written: str | None) -> datetime | None:

@@ -12,8 +12,12 @@ from merp_operator.observe import Json, condition
 TASK: Final = "task"
 # A shell's way to tell that signal N ended a process is exit code 128 + N.
 _SIGNAL_BASE: Final = 128
+# Linux has no more; what is above (255, as `exit -1` and ssh give it) a program chose itself.
+_LAST_SIGNAL: Final = 64
 _PULL_REASONS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+# What ends a container whose process the runtime could not make; its start is then told to be 1970.
+_START_FAILED: Final = frozenset({"StartError", "ContainerCannotRun"})
 # What the kubelet writes of a container that it had nothing to tell of when the pod went.
 _NOTHING_KNOWN: Final = "ContainerStatusUnknown"
 # What it adds where it once saw the container run, as on a node that came back.
@@ -29,7 +33,12 @@ def started_at(pod: Json) -> datetime | None:
         return None
     state = entry.get("state") or {}
     at = (state.get("running") or state.get("terminated") or {}).get("startedAt")
-    return parse_rfc3339(at) if at else None
+    return parse_rfc3339(at) if at and not could_not_start(state.get("terminated")) else None
+
+
+def could_not_start(ended: Json | None) -> bool:
+    """Whether a container ended because its process could not be made: what it says is then the runtime's word."""
+    return ended is not None and ended.get("reason") in _START_FAILED
 
 
 def terminated(pod: Json | None) -> Json | None:
@@ -63,7 +72,10 @@ def held_up(pod: Json) -> tuple[Reason | None, str]:
         return reason, message
     if not pod["spec"].get("nodeName"):
         return None, "no scheduler has taken it up"
-    if ((_task_status(pod) or {}).get("state") or {}).get("terminated"):
+    ended = ((_task_status(pod) or {}).get("state") or {}).get("terminated")
+    if ended and could_not_start(ended):
+        return _ended(pod, ended, deleted=False)
+    if ended:
         return None, "what it waited for is not known any more"
     image = (_task_status(pod) or {}).get("image") or _image(pod)
     if condition(pod, "PodReadyToStartContainers") is not None:
@@ -164,7 +176,7 @@ def remembering(known: Json | None, pod: Json) -> Json:
 
 
 def _signal_of(code: int) -> int | None:
-    return code - _SIGNAL_BASE if code > _SIGNAL_BASE else None
+    return code - _SIGNAL_BASE if _SIGNAL_BASE < code <= _SIGNAL_BASE + _LAST_SIGNAL else None
 
 
 def _ended(pod: Json, ended: Json, deleted: bool) -> tuple[Reason, str]:
@@ -173,10 +185,13 @@ def _ended(pod: Json, ended: Json, deleted: bool) -> tuple[Reason, str]:
     if ended.get("reason") == "OOMKilled":
         limit = _memory_limit(pod)
         return Reason.OUT_OF_MEMORY, f"killed for lack of memory{f' (limit {limit})' if limit else ''}"
+    if could_not_start(ended):
+        return Reason.CONFIG_ERROR, f"{ended['reason']}: {ended.get('message') or ''}".rstrip(": ")
     if deleted:
         return Reason.POD_DELETED, f"its pod was deleted while it ran (exit code {code})"
-    if code > _SIGNAL_BASE:
-        return Reason.SIGNAL, f"ended by {_signal_name(code - _SIGNAL_BASE)} (exit code {code})"
+    number = _signal_of(code)
+    if number is not None:
+        return Reason.SIGNAL, f"ended by {_signal_name(number)} (exit code {code})"
     if code != 0:
         return Reason.EXIT_CODE, f"exit code {code}"
     beside = next((entry for entry in _statuses(pod, "container") if _failed(entry)), None)

@@ -26,10 +26,10 @@ def turned(item: Json, before: Json, after: Json, now: datetime) -> list[Json]:
         if entry["type"] == "Ready" and _turned(old, entry):
             kind = "Normal" if entry["status"] == "True" else "Warning"
             reason = "Ready" if entry["status"] == "True" else entry["reason"]
-            told.append(_event(item, kind, reason, entry["message"], now))
+            told.append(_event(item, kind, reason, entry["message"], now, since=_since(entry)))
         if entry["type"] == "Paused" and old is not None and _turned(old, entry):
             reason = "Paused" if entry["status"] == "True" else "Resumed"
-            told.append(_event(item, "Normal", reason, entry["message"], now))
+            told.append(_event(item, "Normal", reason, entry["message"], now, since=_since(entry)))
         if entry["type"] == "OnSchedule" and entry["status"] == "False" and _turned(old, entry):
             # The verdict of a missed due time is told by itself.
             told += (
@@ -70,10 +70,15 @@ def _turned(old: Json | None, new: Json) -> bool:
     )
 
 
-def _event(item: Json, kind: str, reason: str, message: str, now: datetime) -> Json:
+def _since(condition: Json) -> str:
+    return str(condition.get("lastTransitionTime", ""))
+
+
+def _event(item: Json, kind: str, reason: str, message: str, now: datetime, *, since: str = "") -> Json:
     metadata = item["metadata"]
-    # One name for one happening: a repeat after a restart collides instead of being told twice.
-    content = f"{metadata['uid']}\n{metadata.get('generation')}\n{reason}\n{message}"
+    # One name for one happening: a repeat after a restart collides instead of being told twice. What somebody turns to
+    # and fro, as a pause, happens each time.
+    content = f"{metadata['uid']}\n{metadata.get('generation')}\n{reason}\n{message}\n{since}"
     digest = hashlib.sha256(content.encode()).hexdigest()[:16]
     moment = rfc3339(now)
     return {

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property, wraps
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -22,6 +22,9 @@ Found = TypeVar("Found")
 
 # What kubectl writes on a Job that somebody made from a CronJob by hand.
 _BY_HAND: Final = "cronjob.kubernetes.io/instantiate"
+# Between these a number that somebody chose for the end of a name is taken for a due time, by the runner too.
+_LONGEST_WAIT: Final = timedelta(days=366)
+_CLOCK_SKEW: Final = timedelta(seconds=60)
 
 
 # Without slots: what is worked out once is kept in the object.
@@ -278,9 +281,14 @@ def read_request(body: Json) -> Request:
 def _due_time(scheduled_job: str, job: Json) -> datetime:
     metadata = job["metadata"]
     annotations = metadata.get("annotations") or {}
-    written = annotations.get(names.ANNOTATION_DUE_TIME) or annotations.get(names.ANNOTATION_CRONJOB_TIME)
-    told = _moment(written) if written and _BY_HAND not in annotations else None
     named = names.due_time_from_run_name(scheduled_job, metadata["name"])
+    if _BY_HAND in annotations:
+        # `j-2` is not of the year 1970, nor `j-20261201` of 2008.
+        created = parse_rfc3339(metadata["creationTimestamp"])
+        is_time = named is not None and created - _LONGEST_WAIT <= named <= created + _CLOCK_SKEW
+        return named if named is not None and is_time else created
+    written = annotations.get(names.ANNOTATION_DUE_TIME) or annotations.get(names.ANNOTATION_CRONJOB_TIME)
+    told = _moment(written) if written else None
     return told or named or parse_rfc3339(metadata["creationTimestamp"])
 
 

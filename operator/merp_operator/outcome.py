@@ -258,7 +258,7 @@ def _said(terminated: Json | None, ending: _Ending | None) -> tuple[str | None, 
 def _report(terminated: Json | None) -> dict[str, Any]:
     """The termination message: the runner's JSON, or another image's text taken as result and as error."""
     text = (terminated or {}).get("message") or ""
-    if not text:
+    if not text or attempt.could_not_start(terminated):
         return {}
     try:
         report = json.loads(text)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from merp_crds import names
 from merp_crds.common import parse_rfc3339
-from merp_crds.reasons import ConditionReason
+from merp_crds.reasons import ConditionReason, ConditionType
 from merp_operator.observe import Json, Observed
 
 
@@ -35,10 +35,22 @@ def in_force(observed: Observed, now: datetime) -> Pause | None:
 
 
 def ended(observed: Observed, now: datetime) -> datetime | None:
-    """When the pause that the annotation still tells of ended by itself; None if none did."""
+    """When the pause that the annotation still tells of ended by itself; None if none did.
+
+    The annotation stays when its pause is over: what has stopped the clock since then it knows nothing of.
+    """
     text = observed.annotations.get(names.ANNOTATION_PAUSED)
     until = None if text is None else _moment(_read(text).get("until"))
-    return until if until is not None and until <= now else None
+    return until if until is not None and until <= now and not _stopped_otherwise(observed) else None
+
+
+def _stopped_otherwise(observed: Observed) -> bool:
+    """Whether, as the last look has told it, something else than the annotation lets nothing become due."""
+    told = {entry.type: entry for entry in observed.told.conditions}
+    paused, ready = told.get(ConditionType.PAUSED), told.get(ConditionType.READY)
+    declared = paused is not None and paused.status == "True" and paused.reason == ConditionReason.SUSPENDED
+    bad = ready is not None and ready.status == "False" and ready.reason != ConditionReason.CANNOT_APPLY
+    return declared or bad
 
 
 def _read(text: str) -> Json:

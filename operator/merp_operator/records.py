@@ -16,12 +16,13 @@ from merp_operator.observe import Json, Observed, Run
 from merp_operator.opened import opened_by
 from merp_operator.outcome import Outcome
 from merp_records.rows import DependencyRecord, ExecutionRecord, JobRecord
+from merp_records.tables import is_key
 
 
 def job_record(observed: Observed, defaults: desired.Defaults, status: Json) -> JobRecord:
     """The row of a ScheduledJob. One whose spec cannot be read is remembered by its name."""
     spec = observed.spec or ScheduledJobSpec()
-    timing = spec.schedule
+    timing, time_zone = spec.schedule, desired.zone(spec, defaults)
     next_run = status.get("nextRunTime")
     conditions = status.get("conditions") or []
     paused = any(entry["type"] == ConditionType.PAUSED and entry["status"] == "True" for entry in conditions)
@@ -37,7 +38,8 @@ def job_record(observed: Observed, defaults: desired.Defaults, status: Json) -> 
         cron_expression=None if timing is None else timing.cron,
         interval_seconds=None if timing is None else timing.interval_seconds,
         run_date=None if timing is None else timing.at,
-        time_zone=desired.zone(spec, defaults),
+        # By kubectl any text can be written there; what is none of any zone's names is in no row.
+        time_zone=time_zone if is_key(time_zone) else None,
         args=None if spec.task is None else shallow(spec.task.args),
         kwargs=None if spec.task is None else shallow(spec.task.kwargs),
         status="paused" if paused else "active",

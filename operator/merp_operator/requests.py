@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -17,6 +17,9 @@ from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec, Task
 from merp_operator import cancel, desired, parameters
 from merp_operator.desired import Defaults
 from merp_operator.observe import Json, Observed, Request, Run
+
+# These are kept at the gate, for all runs of a job.
+_OF_THE_JOB: Final = frozenset({ConcurrencyPolicy.QUEUE, ConcurrencyPolicy.REPLACE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +244,11 @@ def _answer(
             request,
             f"run: {observed.name} has no run {request.spec.run} that is still known: give its due time as dueTime",
         )
-    policy = request.spec.concurrency_policy or spec.concurrency_policy
+    asked = request.spec.concurrency_policy
+    if asked in _OF_THE_JOB and asked is not spec.concurrency_policy:
+        text = f"a request runs beside others (Allow) or not (Forbid); {asked} is for the job itself to say"
+        return Invalid(request, f"concurrencyPolicy: {text}: leave it out")
+    policy = asked or spec.concurrency_policy
     others = [name for name in unfinished if name != wanted.run_name]
     made = any(run.name == wanted.run_name for run in observed.runs)
     if policy is ConcurrencyPolicy.FORBID and others and not made:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import sqlalchemy
-from sqlalchemy import URL, ColumnElement, Connection, Engine, FromClause, Select, UnaryExpression, event
+from sqlalchemy import URL, ColumnElement, Connection, Engine, FromClause, Select, UnaryExpression, event, func
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
@@ -227,6 +227,23 @@ def without_index(connection: Connection, column: ColumnElement[T]) -> ColumnEle
     return UnaryExpression(column, operator=custom_op("+"), type_=column.type)
 
 
+def contains(connection: Connection, column: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    """Whether a column that people wrote holds a text, in any case of its letters.
+
+    SQLite's own comparison knows the case of ASCII alone; a function of ours is for the letters beyond it, because it
+    takes longer.
+    """
+    cased = any(letter.lower() != letter.upper() for letter in text if not letter.isascii())
+    if connection.dialect.name != "sqlite" or not cased:
+        return column.contains(text, autoescape=True)
+    found: ColumnElement[bool] = func.merp_holds(column, text.casefold()) == 1
+    return found
+
+
+def _holds(text: str | None, sought: str) -> bool:
+    return text is not None and sought in text.casefold()
+
+
 def transient(error: BaseException) -> bool:
     """Whether the same unit of work may succeed when it is simply done again a little later."""
     if isinstance(error, PoolTimeoutError):
@@ -323,6 +340,7 @@ def _sqlite_engine(url: URL, *, read_only: bool, busy_seconds: int, foreign_keys
     def prepare(dbapi_connection: Any, _: Any) -> None:
         # The driver would begin only before the first write, and a reader that becomes a writer cannot wait its turn.
         dbapi_connection.isolation_level = None
+        dbapi_connection.create_function("merp_holds", 2, _holds, deterministic=True)
         cursor = dbapi_connection.cursor()
         # First: setting the journal mode needs the file to itself for a moment.
         cursor.execute(f"PRAGMA busy_timeout = {busy_seconds * 1000}")

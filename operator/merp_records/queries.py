@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, or_, select
 
 from merp_crds.reasons import RunState, Verdict
-from merp_records.engine import by_index, without_index
+from merp_records.engine import by_index, contains, without_index
 from merp_records.tables import Job, JobDependency, JobExecution, is_key
 
 MAX_LIMIT: Final = 500
@@ -164,7 +164,7 @@ def history(
         wanted.append(and_(columns.start_time <= moment, or_(columns.start_time < moment, columns.id < last)))
     end_of_scan = _end_of_scan(connection, wanted) if text else None
     if text:
-        wanted.append(_contains(text))
+        wanted.append(_contains(connection, text))
     if end_of_scan is not None:
         moment, last = end_of_scan
         wanted.append(and_(columns.start_time >= moment, or_(columns.start_time > moment, columns.id >= last)))
@@ -332,13 +332,13 @@ def _one_of(column: ColumnElement[Any], values: Iterable[str] | None) -> list[Co
     return [column.in_(sorted({str(value) for value in values if is_key(value)}))]
 
 
-def _contains(text: str) -> ColumnElement[bool]:
+def _contains(connection: Connection, text: str) -> ColumnElement[bool]:
     """The filter on text, in any case: what people wrote has a collation for that, keys have not."""
     columns = _EXECUTIONS.c
-    places = [column.contains(text, autoescape=True) for column in (columns.error, columns.result)]
+    places = [contains(connection, column, text) for column in (columns.error, columns.result)]
     if text.isascii():
         places += [column.icontains(text, autoescape=True) for column in (columns.run_name, columns.reason)]
-    named = select(_JOBS.c.id).where(_JOBS.c.name.contains(text, autoescape=True))
+    named = select(_JOBS.c.id).where(contains(connection, _JOBS.c.name, text))
     return or_(columns.job_id.in_(named), *places)
 
 

@@ -91,8 +91,12 @@ def test_what_is_told_of_a_job(before: Any, after: Any, expected: list[Any]) -> 
         pytest.param(
             None, request(11) | {"metadata": request(11)["metadata"] | {"ownerReferences": []}}, None, id="of-nobody"
         ),
+        pytest.param(
+            None, request(11) | {"spec": {"scheduledJob": "j", "backfill": {"start": "x", "end": "y"}}}, None,
+            id="of-many-runs-that-are-told-each",
+        ),
     ],
-)
+)  # fmt: skip
 def test_what_is_told_of_a_request(before: Any, after: Any, expected: Any) -> None:
     told = Told()
     told.run(before, after)

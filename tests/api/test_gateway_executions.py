@@ -46,6 +46,17 @@ async def test_execute_with_parameters(gateway: Any, cluster: Any, scheduled_job
     assert response.json()["due_time"] == "2026-12-01T00:00:00Z"
 
 
+async def test_parameters_of_a_run_and_of_its_job_have_their_size_together(
+    gateway: Any, cluster: Any, scheduled_job: Any
+) -> None:
+    large = "x" * 40_000
+    cluster.put("scheduledjobs", scheduled_job("j", task={"func": "echo_args", "args": [large]}))
+    refused = await gateway.post("/api/v1/jobs/j/execute", json={"kwargs": {"note": large}})
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "too_long")
+    assert not cluster.writes("POST", "jobruns")
+    assert (await gateway.post("/api/v1/jobs/j/execute", json={"args": [], "kwargs": {"note": large}})).is_success
+
+
 @pytest.mark.parametrize(
     ("sent", "pointer"),
     [

@@ -48,6 +48,20 @@ async def test_who_may_not_watch_can_still_pause(gateway: Any, cluster: Any, sch
     assert (await gateway.post("/api/v1/jobs/j/pause", "p")).status_code == 202
 
 
+@pytest.mark.parametrize("content", [{}, {"json": {}}, {"json": {"reason": "年末盘点"}}])
+async def test_a_pause_that_is_over_is_none(gateway: Any, cluster: Any, scheduled_job: Any, content: Any) -> None:
+    over = {ANNOTATION_PAUSED: '{"by": "li", "until": "2026-11-01T00:00:00Z"}'}
+    job = scheduled_job("j")
+    job["metadata"]["annotations"] = over
+    cluster.put("scheduledjobs", job)
+    before = (await gateway.get("/api/v1/jobs/j")).json()
+    assert (before["status"], before["paused"]) == ("active", None)
+    paused = await gateway.post("/api/v1/jobs/j/pause", **content)
+    shown = paused.json()
+    assert (paused.status_code, shown["status"], shown["paused"]["by"]) == (200, "paused", "admin")
+    assert shown["paused"]["until"] is None
+
+
 @pytest.mark.parametrize(
     ("managers", "status"),
     [

@@ -28,6 +28,11 @@ class Mode(Enum):
     FAST = "fast"
 
 
+class Rate(Enum):
+    FULL = 1.0
+    HALF = 0.5
+
+
 Sku = NewType("Sku", str)
 
 
@@ -69,6 +74,8 @@ def received(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         pytest.param(date | str, "2026-12-01", date(2026, 12, 1), id="union-in-order"),
         pytest.param(Literal["a", 1], 1, 1, id="literal"),
         pytest.param(Mode, "fast", Mode.FAST, id="enum"),
+        pytest.param(Rate, 1, Rate.FULL, id="enum-of-numbers-whose-zero-go-has-dropped"),
+        pytest.param(Literal[7], 7.0, 7, id="literal-from-whole-float"),
         pytest.param(Sku, "M8", "M8", id="new-type"),
         pytest.param(Annotated[int, "days"], 7, 7, id="annotated"),
     ],
@@ -100,6 +107,7 @@ def test_value_is_taken(annotation: Any, value: Any, expected: Any) -> None:
         pytest.param(tuple[int, str], [1], "x: expected a list of 2, got [1]", id="tuple-too-short"),
         pytest.param(dict[str, int], [], "x: expected an object, got []", id="dict-from-list"),
         pytest.param(Literal[1], True, "x: expected one of 1, got true", id="literal-type-counts"),
+        pytest.param(Rate, True, "x: expected one of 1.0, 0.5, got true", id="enum-type-counts"),
         pytest.param(Mode, "slow", 'x: expected one of "full", "fast", got "slow"', id="enum"),
         pytest.param(int | None, "x" * 99, 'x: expected a whole number or null, got "xxx', id="long-value-cut"),
     ],
@@ -309,8 +317,15 @@ MINUTES = 1796083200 // 60  # 2026-12-01T00:00Z
         pytest.param(
             f"nightly-{MINUTES * 60 + 1}", "nightly", datetime(2026, 12, 1, 0, 0, 1, tzinfo=UTC), id="seconds"
         ),
-        pytest.param(f"nightly-{MINUTES - 2880}", "nightly", None, id="older-than-48-hours"),
-        pytest.param(f"nightly-{MINUTES - 2879}", "nightly", datetime(2026, 11, 29, 0, 1, tzinfo=UTC), id="48-hours"),
+        pytest.param(
+            f"nightly-{MINUTES - 4320}", "nightly", datetime(2026, 11, 28, tzinfo=UTC), id="waited-for-three-days"
+        ),
+        pytest.param(
+            f"nightly-{MINUTES - 366 * 1440 + 1}", "nightly", datetime(2025, 11, 30, 0, 1, tzinfo=UTC), id="a-year"
+        ),
+        pytest.param(f"nightly-{MINUTES - 366 * 1440}", "nightly", None, id="older-than-a-year"),
+        pytest.param("nightly-2", "nightly", None, id="a-number"),
+        pytest.param("nightly-20261201", "nightly", None, id="a-date"),
         pytest.param(f"nightly-{MINUTES + 1}", "nightly", datetime(2026, 12, 1, 0, 1, tzinfo=UTC), id="node-lags"),
         pytest.param(f"nightly-{MINUTES + 2}", "nightly", None, id="future"),
         pytest.param(f"nightly-b-{MINUTES}", "nightly", None, id="longer-name"),

@@ -15,6 +15,13 @@ Json = dict[str, Any]
 
 
 CANCELLED = {names.ANNOTATION_ENDED: '{"verdict": "cancelled", "reason": "CancelledByUser", "by": "ann"}'}
+# What the kubelet tells of a container whose command is not there.
+NO_COMMAND = {
+    "exitCode": 128,
+    "reason": "StartError",
+    "message": "exec: no such file",
+    "startedAt": "1970-01-01T00:00:00Z",
+}
 
 
 def outcome_of(the_job: Json, *pods: Json) -> Outcome:
@@ -110,6 +117,34 @@ def report(**content: Any) -> str:
             [pod(terminated={"exitCode": 139})],
             (Verdict.FAILED, Reason.SIGNAL, "ended by SIGSEGV (exit code 139)"),
             id="signal",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(terminated={"exitCode": 192})],
+            (Verdict.FAILED, Reason.SIGNAL, "ended by SIGRTMAX (exit code 192)"),
+            id="the-last-signal",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(terminated={"exitCode": 255})],
+            (Verdict.FAILED, Reason.EXIT_CODE, "exit code 255"),
+            id="no-signal-but-what-exit-minus-one-gives",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(terminated=NO_COMMAND)],
+            (Verdict.FAILED, Reason.CONFIG_ERROR, "StartError: exec: no such file"),
+            id="command-is-not-in-the-image",
+        ),
+        pytest.param(
+            job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 30}),
+            [pod(terminated=NO_COMMAND)],
+            (
+                Verdict.TIMEOUT,
+                Reason.NEVER_STARTED,
+                "its 30 s passed before the container had started: StartError: exec: no such file",
+            ),
+            id="command-is-not-in-the-image-until-its-time-was-over",
         ),
         pytest.param(
             job(status=failed("BackoffLimitExceeded")),
@@ -453,3 +488,11 @@ def test_no_run_ends_before_it_started() -> None:
     ended = pod(terminated={"exitCode": 1, "finishedAt": "2026-11-25T11:00:00Z"})
     outcome = outcome_of(job(status=failed("BackoffLimitExceeded")), ended)
     assert outcome.end_time == outcome.start_time
+
+
+def test_a_container_that_could_not_start_has_no_start_and_says_nothing_itself() -> None:
+    ending = outcome_of(job(status=failed("BackoffLimitExceeded")), pod(terminated=NO_COMMAND))
+    assert ending.error == "StartError: exec: no such file"
+    [told] = ending.attempt_details
+    assert "startedAt" not in told
+    assert (told["exitCode"], told["reason"]) == (128, "ConfigError")

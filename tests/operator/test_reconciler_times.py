@@ -6,18 +6,19 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cluster_objects import UID, job
+from cluster_objects import UID, job, scheduled_job
 from due_times import at
 from played_cluster import KEY, Json
-from played_operator import World, hourly, minutely, run_at
+from played_operator import DEFAULTS, World, hourly, minutely, run_at
 
 from merp_crds import names
 from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Schedule
+from merp_operator import observe, records
 from merp_records import queries
 from merp_records.engine import create_engine, database_url
-from merp_records.rows import JobRecord
+from merp_records.rows import JobRecord, job_row
 from merp_records.writes import record
 
 
@@ -72,7 +73,47 @@ async def test_what_was_missed_before_a_pause_has_its_verdict_when_it_begins() -
     assert world.recent == ["12:00:00 missed(Outage)"]
 
 
+@pytest.mark.parametrize(
+    ("stopped", "going"),
+    [
+        pytest.param({"suspend": True}, {"suspend": False}, id="C14-a-declared-pause"),
+        pytest.param(
+            {"template": {"podTemplate": {"spec": {"restartPolicy": "Always"}}}},
+            {"template": {}},
+            id="a-bad-definition",
+        ),
+    ],
+)
+async def test_what_is_left_of_an_earlier_pause_makes_no_outage_of_a_later_one(stopped: Json, going: Json) -> None:
+    world = World("06:30", created="06:00", schedule={"intervalSeconds": 1500}, annotations=paused_until("07:00"))
+    await world.settle()
+    world.now = at("07:00:01")
+    await world.settle()
+    world.now = at("07:01")
+    world.edit(**stopped)
+    await world.settle()
+    world.now = at("12:10")
+    world.edit(**going)
+    await world.settle()
+    assert await world.clock() == []
+    assert world.recent == []
+
+
 # A definition, a calendar or a status that cannot be read for a moment.
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        pytest.param("Asia/Shanghai", "Asia/Shanghai", id="a-zone"),
+        pytest.param("Asia/Shanghai ", None, id="a-space-behind-it"),
+        pytest.param("亚洲/上海", None, id="in-other-letters"),
+    ],
+)
+def test_a_job_whose_zone_is_none_has_a_row_all_the_same(zone: str, expected: str | None) -> None:
+    body = scheduled_job(schedule={"cron": "0 0 * * *", "timeZone": zone})
+    row = job_row(records.job_record(observe.observe(body, None, [], []), DEFAULTS, {}))
+    assert row["time_zone"] == expected
 
 
 def calendar(version: int, weekend: list[str]) -> Json:

@@ -135,6 +135,24 @@ def test_a_rerun_stays_what_it_is_when_the_earlier_run_is_forgotten() -> None:
     assert answers(later) == []
 
 
+@pytest.mark.parametrize("own", ["Forbid", "Allow", "Queue", "Replace"])
+@pytest.mark.parametrize("asked", [None, "Forbid", "Allow", "Queue", "Replace"])
+def test_a_request_does_not_run_beside_another_run_by_a_policy_that_only_its_job_can_have(
+    own: str, asked: str | None
+) -> None:
+    given = {} if asked is None else {"concurrencyPolicy": asked}
+    [answer] = answers(seen(job_run(**given), job(), body=scheduled_job(concurrencyPolicy=own)))
+    if asked in ("Queue", "Replace") and asked != own:
+        assert isinstance(answer, requests.Invalid)
+        assert answer.message.startswith("concurrencyPolicy: ")
+    elif "Forbid" in (asked, own) and asked != "Allow":
+        assert isinstance(answer, requests.Refuse)
+        assert answer.reason is Reason.OVERLAP
+    else:
+        assert isinstance(answer, requests.Create)
+        assert answer.job["spec"].get("suspend", False) == (own in ("Queue", "Replace"))
+
+
 def test_a_rerun_of_what_still_runs_is_an_overlap() -> None:
     [answer] = answers(seen(job_run(run="j-29919600"), earlier(status={})))
     assert isinstance(answer, requests.Refuse)

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from cluster_objects import complete, job, pod, scheduled_job
 
+from merp_crds.common import rfc3339
+from merp_crds.reasons import Trigger
 from merp_operator import observe, outcome
 from merp_operator.observe import Run
 
@@ -51,3 +53,20 @@ def test_a_run_is_judged_once() -> None:
     # What was worked out of one goes over to no other.
     ended = picture(job(status=complete()), [POD], {"job-1": run})["job-1"]
     assert (ended.finished, outcome.judge(ended).ended, outcome.judge(run).ended) == (True, True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("j-2", "2026-11-25T12:00:00Z", id="a-number"),
+        pytest.param("j-20261125", "2026-11-25T12:00:00Z", id="a-date"),
+        pytest.param("j-by-ann", "2026-11-25T12:00:00Z", id="a-word"),
+        pytest.param("j-29926802", "2026-11-25T12:00:00Z", id="a-time-to-come"),
+        pytest.param("j-29925360", "2026-11-24T12:00:00Z", id="in-the-place-of-yesterdays"),
+    ],
+)
+def test_a_run_by_hand_is_of_the_moment_it_was_made_whatever_number_ends_its_name(name: str, expected: str) -> None:
+    """As `kubectl create job --from=cronjob/j` makes it."""
+    by_hand = job(name, annotations={"cronjob.kubernetes.io/instantiate": "manual"})
+    run = observe.read_run("j", by_hand, [])
+    assert (rfc3339(run.due_time), run.trigger) == (expected, Trigger.MANUAL)

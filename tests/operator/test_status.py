@@ -126,6 +126,26 @@ def test_events_are_told_of_changes_only() -> None:
     assert events.turned(body, first, first, NOW) == []
 
 
+@pytest.mark.parametrize(("kind", "reason"), [("Paused", "Resumed"), ("Ready", "Ready")])
+def test_what_turns_to_and_fro_is_told_each_time_and_each_time_once(kind: str, reason: str) -> None:
+    body = scheduled_job()
+
+    def shown(truth: str, minute: int) -> Json:
+        since = f"2026-11-25T12:{minute:02}:00Z"
+        entry = {"type": kind, "status": truth, "reason": "x", "message": "the same", "lastTransitionTime": since}
+        return {"conditions": [entry]}
+
+    good, bad = ("False", "True") if kind == "Paused" else ("True", "False")
+    told = [
+        events.turned(body, shown(bad, minute - 1), shown(good, minute), NOW + timedelta(seconds=second))
+        for minute, second in ((1, 0), (1, 1), (3, 0))
+    ]
+    assert [entry["reason"] for entries in told for entry in entries] == [reason] * 3
+    first, again, later = (entry["metadata"]["name"] for entries in told for entry in entries)
+    assert first == again
+    assert later != first
+
+
 def told_anew(body: Json, *jobs: Json) -> list[str]:
     seen = observe.observe(body, None, [(entry, []) for entry in jobs], [])
     judged = [Judged(run, outcome.judge(run)) for run in seen.runs]

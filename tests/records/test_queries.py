@@ -25,7 +25,7 @@ def filled(engine, make_job, make_run):
             run_name="r2", status=Verdict.FAILED, start_time=NOW + HOUR, reason=Reason.SIGNAL, error="磁盘已满 50%"
         ),
         make_run(run_name="r3", status=Verdict.SUCCESS, start_time=NOW + HOUR, trigger=Trigger.MANUAL),
-        make_run(run_name="r4", start_time=NOW + 2 * HOUR),
+        make_run(run_name="r4", start_time=NOW + 2 * HOUR, error="Überlauf 5%: СКЛАД"),
         make_run(run_name="s1", status=Verdict.SUCCESS, start_time=NOW + 3 * HOUR, **crm),
         make_run(run_name="s2", status=RunState.WAITING, start_time=NOW + 4 * HOUR, **crm),
     ]
@@ -57,6 +57,9 @@ def filled(engine, make_job, make_run):
         pytest.param({"text": "𠮷"}, {"r1"}, id="C43-four-bytes"),
         pytest.param({"text": "signal"}, {"r2"}, id="text-in-reason-any-case"),
         pytest.param({"text": "OK_1"}, {"r1"}, id="text-in-result-any-case"),
+        pytest.param({"text": "ÜBERLAUF"}, {"r4"}, id="text-beyond-ascii-any-case"),
+        pytest.param({"text": "überlauf 5%"}, {"r4"}, id="and-beside-it"),
+        pytest.param({"text": "склад"}, {"r4"}, id="and-of-other-alphabets"),
         pytest.param({"text": "\U0001f600"}, set(), id="C43-emoji-are-not-all-equal"),
     ],
 )

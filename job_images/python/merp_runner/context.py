@@ -13,8 +13,9 @@ from merp_runner.times import format_moment, parse_moment
 
 Number = Union[int, float]
 
-# A due time in a run's name is believed only within these bounds: older ones are numbers that happen to end a name.
-MAX_AGE = timedelta(hours=48)
+# A due time in a run's name is believed only within these bounds: older ones are numbers that happen to end a name. A
+# run may have waited for days, for what it depends on, for room or for its turn, and its next attempt be days later.
+MAX_AGE = timedelta(days=366)
 # The name holds the API server's time, the process knows its node's clock: a node that lags a little would take
 # midnight's run for the day before.
 CLOCK_SKEW = timedelta(seconds=60)
@@ -67,7 +68,7 @@ class Context:
 def due_time_in_name(run_name: str, job_name: str, started: datetime) -> datetime | None:
     """The due time that a run's name holds: `<job>-<unix minutes>` or `<job>-<unix seconds>`; None if it holds none.
 
-    A number counts only if it lies within 48 h before `started`: `<job>-2` is a name, not the year 1970.
+    A number counts only if it lies within a year before `started`: `<job>-2` is a name, not the year 1970.
     """
     prefix = job_name + "-"
     number = run_name[len(prefix) :]

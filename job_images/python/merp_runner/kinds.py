@@ -186,7 +186,8 @@ class ChoiceKind(Kind):
 
     def read(self, value: Any) -> Any:
         for given, meant in self.choices:
-            if type(given) is type(value) and given == value:  # True is not 1
+            # True is not 1; 1.0 is, and JSON has passed through Go on its way.
+            if isinstance(given, bool) is isinstance(value, bool) and given == value:
                 return meant
         raise Mismatch(self.expected, value)
 
