@@ -1,17 +1,17 @@
 """Whether recording keeps up with what one API server can tell of: completions a second, alone and while recorded.
 
 The generator makes Jobs that the stock controller leaves alone (`managedBy`), completes them by their status, and
-deletes them a while later. It works alone, as fast as it can, for half of the time before and for half of it after the
-same with an operator that records into a MariaDB: a machine that becomes slower meanwhile, or faster, does so for both.
-Each time counts from when as many Jobs go as come, and what a job tells at first only is told. A machine that is shared
-with others differs from itself by more than a tenth, so that all is done in several rounds, which count as one.
+deletes them a while later, as fast as it can. First it does so for a minute while an operator records all of it into a
+MariaDB. Then it does so by turns in that namespace and in another one, of which the operator sees nothing: a machine
+that is shared with others differs from itself by a tenth within minutes, and turns of half a minute, to and fro and
+back, meet the same of it. Each counts from when as many Jobs go as come.
 
     bench_recording.py [--seconds 60] [--rounds 3] [--only pinned|shared]
 
 There are two set-ups. In `two machines` the control plane and the generator have one processor and the operator and
 MariaDB another, all the time: as where these run beside the API server's machine, so the ratio is what recording costs
 the API server. In `one machine` all have all: there the generator leaves nothing idle when it is alone, so the ratio is
-also what the operator and the database need themselves; it has one round. Needs root, two processors and 14 minutes.
+also what the operator and the database need themselves. Needs root, two processors and 17 minutes.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,32 +63,45 @@ JOBS: Final = 40
 KEPT_SECONDS: Final = 10.0
 # After that as many Jobs are deleted as made, and each ScheduledJob has told of its first verdicts.
 WARM_UP_SECONDS: Final = 20.0
+# What the turn before has left is deleted and told within that time.
+TURN_WARM_UP_SECONDS: Final = 16.0
+TURN_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How many seconds are recorded at first, and how many rounds of turns follow."""
+
+    seconds: float
+    rounds: int
 
 
 class Generator:
     """Completes Jobs of `JOBS` ScheduledJobs, one after the other, in `WORKERS` loops."""
 
-    def __init__(self, client: Client, namespace: str, owners: list[Json], prefix: str) -> None:
+    def __init__(self, client: Client, namespace: str, owners: list[Json]) -> None:
         self.completed: dict[str, datetime] = {}
         self._client = client
         self._namespace = namespace
         self._owners = owners
-        self._prefix = prefix
         self._number = 0
         self._warm_at = 0.0
         # Completions since it was warm.
-        self.counted = 0
+        self._counted = 0
         self._old: deque[tuple[float, str]] = deque()
 
-    async def run(self, seconds: float, warm: Callable[[], None]) -> float:
-        """Completions a second, for so long once it is warm; `warm` is called when it is, beside it."""
-        self._warm_at = time.monotonic() + WARM_UP_SECONDS
+    async def run(self, warm_up: float, seconds: float, costs: "Costs") -> float:
+        """Completions a second, for so long once it is warm; what it costs from then on is counted beside it."""
+        self._counted = 0
+        self._warm_at = time.monotonic() + warm_up
         async with asyncio.TaskGroup() as group:
             for _ in range(WORKERS):
                 group.create_task(self._work(self._warm_at + seconds))
-            await asyncio.sleep(WARM_UP_SECONDS)
-            await asyncio.to_thread(warm)
-        return self.counted / (time.monotonic() - self._warm_at)
+            await asyncio.sleep(warm_up)
+            await asyncio.to_thread(costs.begin)
+        rate = self._counted / (time.monotonic() - self._warm_at)
+        costs.end(self._counted)
+        return rate
 
     async def _work(self, end: float) -> None:
         while time.monotonic() < end:
@@ -101,7 +114,7 @@ class Generator:
 
     async def _one(self, number: int) -> None:
         owner = self._owners[number % len(self._owners)]["metadata"]
-        name = f"{owner['name']}-{self._prefix}{number}"
+        name = f"{owner['name']}-{number}"
         now = rfc3339(datetime.now(UTC))
         labels = {
             names.LABEL_MANAGED: "true",
@@ -125,18 +138,8 @@ class Generator:
         path = paths.JOB.at(self._namespace, name, "status")
         await self._client.call("PATCH", path, body={"status": status}, content_type=MERGE_PATCH)
         self.completed[name] = datetime.now(UTC)
-        self.counted += time.monotonic() >= self._warm_at
+        self._counted += time.monotonic() >= self._warm_at
         self._old.append((time.monotonic() + KEPT_SECONDS, name))
-
-
-async def generate(
-    cluster: Cluster, kube: Kube, prefix: str, seconds: float, warm: Callable[[], None]
-) -> tuple[Generator, float]:
-    """Some seconds of it. Returns what was completed, and how many a second."""
-    configuration = await load_configuration(cluster.kubeconfig)
-    async with Client(configuration, connections=WORKERS) as client:
-        generator = Generator(client, kube.namespace, kube.list("scheduledjobs"), prefix)
-        return generator, await generator.run(seconds, warm)
 
 
 class Memory:
@@ -177,27 +180,33 @@ class Memory:
 class Costs:
     """What a part of the benchmark costs: processor time by process, requests by who is asked for what."""
 
-    def __init__(self, cluster: Cluster, others: processor_time.Groups) -> None:
+    def __init__(self, cluster: Cluster, recorders: processor_time.Groups) -> None:
         self._cluster = cluster
-        self._groups = control_plane(cluster) | dict(others)
-        self.begin()
+        self._groups = control_plane(cluster) | dict(recorders)
+        self._time: Counter[str] = Counter()
+        self._requests: Counter[str] = Counter()
+        self._completions = 0
 
     def begin(self) -> None:
         """Count from now on."""
-        self._time = processor_time.seconds(self._groups)
-        self._requests = self._asked()
+        self._time.subtract(processor_time.seconds(self._groups))
+        self._requests.subtract(self._asked())
 
-    def tell(self, completions: int) -> None:
-        """Print what each completion has cost since it was begun."""
-        spent = processor_time.seconds(self._groups)
-        times = {name: (spent[name] - self._time[name]) * 1000 / completions for name in spent}
-        print("  processor ms a completion:", ", ".join(f"{name} {time:.2f}" for name, time in times.items()))
-        asked = self._asked()
-        asked.subtract(self._requests)
-        counts = [
-            f"{what} {count / completions:.2f}" for what, count in asked.most_common() if count > completions / 50
-        ]
-        print("  requests a completion:", ", ".join(counts))
+    def end(self, completions: int) -> None:
+        """Count until now, for so many completions; it can be begun again."""
+        self._time.update(processor_time.seconds(self._groups))
+        self._requests.update(self._asked())
+        self._completions += completions
+
+    def tell(self) -> None:
+        """Print what each completion has cost."""
+        times = ", ".join(f"{name} {1000 * spent / self._completions:.2f}" for name, spent in self._time.items())
+        print(f"    processor ms a completion: {times}")
+        each = {what: count / self._completions for what, count in self._requests.most_common()}
+        print(
+            "    requests a completion:",
+            ", ".join(f"{what} {count:.2f}" for what, count in each.items() if count > 0.01),
+        )
 
     def _asked(self) -> Counter[str]:
         text = self._cluster.api.kubectl("get", "--raw", "/metrics")
@@ -220,7 +229,7 @@ def control_plane(cluster: Cluster) -> dict[str, list[int]]:
     return found
 
 
-def lags(completed: dict[str, datetime], recorded: dict[str, datetime], seen: datetime) -> list[float]:
+def lags(completed: dict[str, datetime], recorded: dict[str, datetime], seen: datetime) -> dict[str, float]:
     """Seconds from each completion to the commit of its record.
 
     A row says when its batch began. There is one writer: when the next batch begins this one is committed, so that
@@ -228,7 +237,7 @@ def lags(completed: dict[str, datetime], recorded: dict[str, datetime], seen: da
     """
     batches = sorted(set(recorded.values()))
     after = dict(zip(batches, [*batches[1:], seen], strict=True))
-    return [(after[recorded[name]] - at).total_seconds() for name, at in completed.items()]
+    return {name: (after[recorded[name]] - at).total_seconds() for name, at in completed.items()}
 
 
 def clear(kube: Kube) -> None:
@@ -262,119 +271,113 @@ def recording(kube: Kube, server: Server, database: str) -> Iterator[OperatorPro
             operator.stop()
 
 
-def records(server: Server, database: str, completed: dict[str, datetime], seen: datetime) -> list[float]:
-    """The lags of the records, in seconds. Fails where not every completion has one record, and nothing else."""
+def records(server: Server, database: str, completed: dict[str, datetime], seen: datetime) -> dict[str, float]:
+    """The lag of each record, in seconds. Fails where not every completion has one record, and nothing else."""
     found = server.sql(f"SELECT run_name, recorded_at, status FROM `{database}`.job_executions")
     assert sorted(row[0] for row in found) == sorted(completed), "each is recorded once, and nothing else"
     assert {row[2] for row in found} == {"success"}, "each has its verdict"
     return lags(completed, {name: at.replace(tzinfo=UTC) for name, at, _ in found}, seen)
 
 
-def measure_alone(cluster: Cluster, kube: Kube, prefix: str, seconds: float) -> float:
-    """Completions a second of the generator alone."""
-    costs = Costs(cluster, {})
-    generator, alone = asyncio.run(generate(cluster, kube, prefix, seconds, costs.begin))
-    print(f"  alone: {alone:.0f} completions a second")
-    costs.tell(generator.counted)
-    clear(kube)
-    return alone
+@dataclass(slots=True)
+class Measured:
+    """Completions a second of the minute and of each turn; and of the minute what was completed, and the memory."""
+
+    minute: float
+    completed: list[str]
+    memory: Memory
+    alone: list[float]
+    recorded: list[float]
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
-    """Completions a second alone and recorded, the lag's p99 in seconds, and the growth of the operator's memory."""
+async def generate(
+    cluster: Cluster, kube: Kube, operator: OperatorProcess, recorders: processor_time.Groups, options: Options
+) -> tuple[Measured, dict[str, datetime]]:
+    """The minute and the turns. Returns them, and when each run was completed that is to be recorded."""
+    configuration = await load_configuration(cluster.kubeconfig)
+    async with Client(configuration, connections=WORKERS) as client:
+        owners = kube.list("scheduledjobs")
+        seen, unseen = (Generator(client, name, owners) for name in (kube.namespace, f"{kube.namespace}-aside"))
+        with Memory(operator.pid) as memory:
+            minute = await seen.run(WARM_UP_SECONDS, options.seconds, Costs(cluster, recorders))
+        found = Measured(minute, list(seen.completed), memory, [], [])
+        alone, recorded = Costs(cluster, recorders), Costs(cluster, recorders)
+        for _ in range(options.rounds):
+            # Whatever goes up or down evenly in the course of it is the same for both.
+            found.alone.append(await unseen.run(TURN_WARM_UP_SECONDS, TURN_SECONDS, alone))
+            found.recorded.append(await seen.run(TURN_WARM_UP_SECONDS, TURN_SECONDS, recorded))
+            found.recorded.append(await seen.run(TURN_WARM_UP_SECONDS, TURN_SECONDS, recorded))
+            found.alone.append(await unseen.run(TURN_WARM_UP_SECONDS, TURN_SECONDS, alone))
+        for name, rates, costs in (("alone", found.alone, alone), ("recorded", found.recorded, recorded)):
+            print(f"  {name}: {' '.join(f'{rate:.0f}' for rate in rates)} completions a second")
+            costs.tell()
+        return found, seen.completed
 
-    alone: float
-    recorded: float
-    lag: float
-    growth: float
 
-
-def measure(cluster: Cluster, kube: Kube, server: Server, seconds: float, *, pinned: bool) -> Round:
-    """One round: alone, recorded, alone."""
+def measure(cluster: Cluster, kube: Kube, server: Server, options: Options, *, pinned: bool) -> bool:
+    """Both rates, the lag of the records, the operator's memory. Whether the limits are kept."""
     for pids in control_plane(cluster).values():
         processor_time.pin(pids, PROCESSORS[:1] if pinned else PROCESSORS)
-    before = measure_alone(cluster, kube, "a", seconds / 2)
     database = str(server.new_url().database)
     with recording(kube, server, database) as operator:
         assert server.process is not None, "it was started"
         recorders = {"operator": [operator.pid], "MariaDB": [server.process.pid]}
         for pids in recorders.values():
             processor_time.pin(pids, PROCESSORS[1:] if pinned else PROCESSORS)
-        costs = Costs(cluster, recorders)
-        with Memory(operator.pid) as memory:
-            generator, recorded = asyncio.run(generate(cluster, kube, "b", seconds, costs.begin))
-        wanted = len(generator.completed)
+        found, completed = asyncio.run(generate(cluster, kube, operator, recorders, options))
         count = f"SELECT COUNT(*) FROM `{database}`.job_executions WHERE status = 'success'"
-        kube.until("all are recorded", lambda: server.sql(count)[0][0] >= wanted, 60)
+        kube.until("all are recorded", lambda: server.sql(count)[0][0] >= len(completed), 60)
         seen = datetime.now(UTC)
-        print(f"  recorded: {recorded:.0f} completions a second")
-        costs.tell(generator.counted)
-    clear(kube)
-    alone = (before + measure_alone(cluster, kube, "c", seconds / 2)) / 2
-    print(f"  recorded is {recorded / alone:.2f} of alone")
-    shares = statistics.quantiles(records(server, database, generator.completed, seen), n=100)
-    print(f"  lag of the records: p50 {shares[49]:.2f} s, p99 {shares[98]:.2f} s; {wanted} completed and recorded")
-    print(f"  memory of the operator in the course of it: {memory} MiB")
-    return Round(alone, recorded, shares[98], memory.growth)
+    ratio = statistics.mean(found.recorded) / statistics.mean(found.alone)
+    print(f"  recorded is {ratio:.2f} of alone; {found.minute:.0f} completions a second in {options.seconds:.0f} s")
+    # Not of the turns: between two of them there is no next batch.
+    waits = records(server, database, completed, seen)
+    shares = statistics.quantiles((waits[name] for name in found.completed), n=100)
+    print(f"  lag of the records: p50 {shares[49]:.2f} s, p99 {shares[98]:.2f} s; all {len(completed)} are recorded")
+    print(f"  memory of the operator in the course of the {options.seconds:.0f} s: {found.memory} MiB")
+    kept = ratio >= RATIO and found.minute >= COMPLETIONS and shares[98] < LAG_SECONDS and found.memory.growth < GROWTH
+    if pinned:
+        print(f"  limits: {'kept' if kept else 'exceeded'}")
+    return kept
 
 
-def one_round(cluster: Cluster, seconds: float, *, pinned: bool) -> Round:
-    """A round in a namespace and a database of its own."""
-    namespace = f"bench-{int(time.time())}"
-    cluster.api.kubectl("create", "namespace", namespace)
-    kube = Kube(cluster, namespace)
+def in_set_up(cluster: Cluster, options: Options, *, pinned: bool) -> bool:
+    """One of the two set-ups, in namespaces and a database of its own. Whether the limits are kept."""
+    print(f"{'two machines' if pinned else 'one machine'}:")
+    kube = Kube(cluster, f"bench-{int(time.time())}")
+    namespaces = (kube.namespace, f"{kube.namespace}-aside")
+    for name in namespaces:
+        cluster.api.kubectl("create", "namespace", name)
     try:
         kube.apply(*scheduled_jobs())
         with mariadb_server.running() as server:
-            return measure(cluster, kube, server, seconds, pinned=pinned)
+            return measure(cluster, kube, server, options, pinned=pinned)
     finally:
-        cluster.api.kubectl("delete", "namespace", namespace, "--wait=false")
+        for name in namespaces:
+            clear(Kube(cluster, name))
+            cluster.api.kubectl("delete", "namespace", name, "--wait=false")
         # The cluster goes on, and has all of the machine again.
         for pids in control_plane(cluster).values():
             processor_time.pin(pids, PROCESSORS)
 
 
-def are_kept(rounds: list[Round]) -> bool:
-    """Whether the limits are kept, the rate's by all rounds together and the others by each; says what it found."""
-    alone = statistics.mean(each.alone for each in rounds)
-    recorded = statistics.mean(each.recorded for each in rounds)
-    ratios = " ".join(f"{each.recorded / each.alone:.2f}" for each in rounds)
-    print(f"  together: alone {alone:.0f}, recorded {recorded:.0f} a second: {recorded / alone:.2f} ({ratios})")
-    kept = (
-        recorded >= RATIO * alone
-        and all(each.recorded >= COMPLETIONS for each in rounds)
-        and all(each.lag < LAG_SECONDS and each.growth < GROWTH for each in rounds)
-    )
-    print(f"  limits: {'kept' if kept else 'exceeded'}")
-    return kept
-
-
 def main() -> int:
     """Both set-ups, or the one that is asked for. Returns 1 where a limit is exceeded with two machines."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--seconds", type=float, default=60.0, help="how long it is recorded, and how long it is alone; 60 if not given"
-    )
-    parser.add_argument("--rounds", type=int, default=3, help="rounds with two machines; 3 if not given")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long it is recorded at first; 60 if not given")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of four turns of 20 s; 3 if not given")
     parser.add_argument("--only", choices=("pinned", "shared"), help="one of the two set-ups")
     arguments = parser.parse_args()
+    options = Options(arguments.seconds, arguments.rounds)
     # What is known is told at once, also into a file.
     sys.stdout.reconfigure(line_buffering=True)
     cluster = Cluster()
     cluster.up()
     for kind in ("scheduledjob", "jobrun", "jobpool", "businesscalendar"):
         cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / f"{kind}.yaml"))
-    kept = True
-    if arguments.only != "shared":
-        rounds = []
-        for number in range(1, arguments.rounds + 1):
-            print(f"two machines, {arguments.seconds:.0f} s each, round {number} of {arguments.rounds}:")
-            rounds.append(one_round(cluster, arguments.seconds, pinned=True))
-        kept = are_kept(rounds)
+    kept = arguments.only == "shared" or in_set_up(cluster, options, pinned=True)
     if arguments.only != "pinned":
-        print(f"one machine, {arguments.seconds:.0f} s each:")
-        one_round(cluster, arguments.seconds, pinned=False)
+        in_set_up(cluster, options, pinned=False)
     return 0 if kept else 1
 
 
