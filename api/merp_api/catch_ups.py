@@ -14,12 +14,14 @@ from pydantic import ValidationError
 from merp_api import audit, problems, translate
 from merp_api.calendars import read_working_days, sentence
 from merp_api.cluster import Cluster
+from merp_api.conditions import condition
 from merp_api.identity import Caller
 from merp_api.jobs import Jobs, check_repeat, fingerprint, keyed_digest
+from merp_api.pause_notes import moment, pause_note, wants_pause
 from merp_api.problems import Problem
 from merp_api.schemas import CatchUp
 from merp_api.translate import Json
-from merp_api.views import condition, invalid, job_zone, owner_uid, pause_note, wants_pause
+from merp_api.views import invalid, job_zone, owner_uid
 from merp_crds.businesscalendar import WorkingDays
 from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.jobrun import MAX_DUE_TIMES
@@ -66,16 +68,16 @@ def pause_span(job: Json, now: datetime) -> Span | None:
         return None
     note, seen = pause_note(job["metadata"]), condition(job, ConditionType.PAUSED)
     end = now
-    until = None if note is None else _moment(note.until)
+    until = None if note is None else moment(note.until)
     if until is not None and until <= now:
         if job["spec"].get("suspend"):
             # What is left of an earlier pause says nothing of this one.
             note = None
         else:
             end = until
-    told = [None if note is None else _moment(note.at)]
+    told = [None if note is None else moment(note.at)]
     if seen is not None and seen.get("status") == "True":
-        told.append(_moment(seen.get("lastTransitionTime")))
+        told.append(moment(seen.get("lastTransitionTime")))
     start = min((moment for moment in told if moment is not None), default=end)
     # Written by hand it may be any time: nothing was due before there was a job.
     start = max(start, parse_rfc3339(job["metadata"]["creationTimestamp"]))
@@ -232,11 +234,3 @@ def _keyed_name(job: Json, caller: Caller, key: str) -> str:
 
 def _fingerprint(caller: Caller, key: str, missed: CatchUp) -> str:
     return fingerprint(caller.user, key, {"missed": missed.value})
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        return None if text is None else parse_rfc3339(text)
-    except ValueError:
-        # By kubectl anything can be written there.
-        return None

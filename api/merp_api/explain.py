@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from merp_api.checktexts import CHECKS
+from merp_api.conditions import condition
 from merp_api.diagnosed import diagnosis_view
 from merp_api.outlooks import Check, CheckView
+from merp_api.pause_notes import pause_note, wants_pause
 from merp_api.previews import is_certain
 from merp_api.schemas import DiagnosisView
 from merp_api.translate import Json
-from merp_api.views import condition, invalid, invalid_reason, pause_note, wants_pause
+from merp_api.views import invalid, invalid_reason
 from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.diagnoses import condition_diagnosis, diagnosis
 from merp_crds.languages import Language

@@ -25,7 +25,7 @@ _REFUSAL_SECONDS: Final = 2.0
 
 
 def _nothing() -> None:
-    """What is at its end by itself."""
+    """What is kept holds nothing that must be let go."""
 
 
 @dataclass(frozen=True, slots=True)

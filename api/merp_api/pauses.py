@@ -11,11 +11,11 @@ from merp_api.catch_ups import CatchUps, CaughtUp, pause_span
 from merp_api.cluster import Cluster
 from merp_api.identity import Caller
 from merp_api.jobs import Jobs, body_time, retried
+from merp_api.pause_notes import is_over, pause_in_force, pause_note, resume_in_force
 from merp_api.problems import FieldError, Problem
 from merp_api.rules import read_body
 from merp_api.schemas import CatchUp, PauseBody
 from merp_api.translate import Json
-from merp_api.views import is_over, pause_in_force, pause_note, resume_in_force
 from merp_crds.common import rfc3339
 from merp_crds.names import ANNOTATION_PAUSED, FIELD_MANAGER_API
 from merp_kube.client import ApiError, Unreachable

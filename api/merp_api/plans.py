@@ -18,11 +18,12 @@ from merp_api.filters import ALL_NAMESPACES, PlanQuery
 from merp_api.identity import Caller
 from merp_api.jobs import Jobs, bad_cursor
 from merp_api.outlooks import LeftOutView, PlanEntryView, PlanView
+from merp_api.pause_notes import moment, pause_note, wants_pause
 from merp_api.previews import is_certain
 from merp_api.problems import FieldError
 from merp_api.reading import Reading
 from merp_api.translate import Json
-from merp_api.views import display_name, invalid, job_zone, pause_note, wants_pause
+from merp_api.views import display_name, invalid, job_zone
 from merp_crds.businesscalendar import WorkingDays
 from merp_crds.common import parse_rfc3339, rfc3339
 from merp_crds.schedule import Timetable
@@ -71,13 +72,8 @@ def due_from(job: Json, now: datetime) -> datetime | None:
     if not wants_pause(job, now):
         return now
     note = pause_note(job["metadata"])
-    if job["spec"].get("suspend") or note is None or note.until is None:
-        return None
-    try:
-        return max(now, parse_rfc3339(note.until))
-    except ValueError:
-        # Written by hand it may be any text: then the pause has no end.
-        return None
+    until = None if note is None or job["spec"].get("suspend") else moment(note.until)
+    return None if until is None else max(now, until)
 
 
 def page(plans: Iterable[Iterator[tuple[Place, PlanEntryView]]], limit: int, after: Place | None) -> PlanView:

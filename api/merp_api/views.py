@@ -5,13 +5,15 @@ from dataclasses import fields
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
 
-from merp_api.schemas import ExecutionView, JobStatus, JobView, PausedView
+from merp_api.conditions import condition
+from merp_api.pause_notes import moment, pause_note, standing_note, wants_pause
+from merp_api.schemas import ExecutionView, JobStatus, JobView
 from merp_api.translate import Json, contract
 from merp_crds.common import parse_rfc3339
 from merp_crds.jobrun import PENDING_REASONS
-from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_PAUSED, execution_id, run_name_for_request
+from merp_crds.names import ANNOTATION_CREATED_BY, execution_id, run_name_for_request
 from merp_crds.parameters import shallow
-from merp_crds.reasons import ConditionReason, ConditionType, RunState, Trigger, Verdict
+from merp_crds.reasons import ConditionType, RunState, Trigger, Verdict
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import Schedule
 from merp_crds.zones import find_zone
@@ -19,8 +21,6 @@ from merp_records.queries import Execution
 
 UNKNOWN_CREATOR: Final = "unknown"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# As much of a text as the operator puts into a condition.
-_MESSAGE_LENGTH: Final = 1024
 # Columns of a record that a client is shown under another name, or not at all.
 _RENAMED: Final = frozenset(
     {"job_id", "job_uid", "job_name", "reason_params", "attempt_details", "recorded_at", "result"}
@@ -57,7 +57,7 @@ def job_view_until(job: Json, default_zone: str, now: datetime) -> datetime | No
     """From when the view of an unchanged job may be another than it is now; None for never."""
     ends = []
     note = pause_note(job["metadata"])
-    until = None if note is None else _moment(note.until)
+    until = None if note is None else moment(note.until)
     if until is not None and until > now:
         ends.append(until)
     status: Json = job.get("status") or {}
@@ -109,40 +109,6 @@ def invalid_reason(job: Json) -> str | None:
     """The same in one word, None where the operator gave none."""
     found = condition(job, ConditionType.READY) or {}
     return str(found["reason"]) if found.get("reason") else None
-
-
-def wants_pause(job: Json, now: datetime) -> bool:
-    """Whether it is to be paused, in force already or not."""
-    if (job.get("spec") or {}).get("suspend"):
-        return True
-    return standing_note(job, now) is not None
-
-
-def pause_in_force(job: Json) -> bool:
-    """Whether the operator has stopped the clock for the pause that is written down now."""
-    found = condition(job, ConditionType.PAUSED)
-    if found is None or found.get("status") != "True":
-        return False
-    return found.get("reason") == ConditionReason.SUSPENDED or _annotation_in_force(job)
-
-
-def standing_note(job: Json, now: datetime) -> PausedView | None:
-    """The operational pause that holds or is to hold; None for a note that was left behind when its pause ended."""
-    note = pause_note(job["metadata"])
-    # Past its end the operator lifts it; until it has, nothing becomes due.
-    return None if note is None or (is_over(note, now) and not _annotation_in_force(job)) else note
-
-
-def is_over(note: PausedView, now: datetime) -> bool:
-    """Whether a pause has an end that has passed."""
-    until = _moment(note.until)
-    return until is not None and until <= now
-
-
-def resume_in_force(job: Json) -> bool:
-    """Whether the operator lets the clock run."""
-    found = condition(job, ConditionType.PAUSED)
-    return found is not None and found.get("status") == "False"
 
 
 def unfinished_run(job: Json) -> str | None:
@@ -333,12 +299,6 @@ def _observed(job: Json, generation: Any) -> bool:
     return isinstance(generation, int) and generation >= job["metadata"].get("generation", 0)
 
 
-def condition(job: Json, kind: ConditionType) -> Json | None:
-    """A condition of a job, None where the operator has not said so."""
-    conditions: list[Json] = (job.get("status") or {}).get("conditions") or []
-    return next((entry for entry in conditions if entry.get("type") == kind), None)
-
-
 def _refusal(status: Json) -> Json | None:
     return next((entry for entry in status.get("conditions") or [] if _refuses(entry)), None)
 
@@ -347,42 +307,6 @@ def _refuses(entry: Json) -> bool:
     """Whether a request will never be a run; one that waits until there is a good definition may still be."""
     told = entry.get("type") == "Accepted" and entry.get("status") == "False"
     return told and entry.get("reason") not in PENDING_REASONS
-
-
-def pause_note(metadata: Json) -> PausedView | None:
-    """The operational pause that is written down, whoever wrote it."""
-    text = (metadata.get("annotations") or {}).get(ANNOTATION_PAUSED)
-    if text is None:
-        return None
-    try:
-        written = json.loads(text)
-    except (ValueError, RecursionError):
-        # `kubectl annotate … paused=true` pauses as well.
-        written = None
-    said = written if isinstance(written, dict) else {}
-    return PausedView(**{key: _text(said.get(key)) for key in PausedView.model_fields})
-
-
-def _annotation_in_force(job: Json) -> bool:
-    """Whether the operator names the note that is written down now as what holds."""
-    found = condition(job, ConditionType.PAUSED)
-    if found is None or found.get("status") != "True" or found.get("reason") == ConditionReason.SUSPENDED:
-        return False
-    text = (job["metadata"].get("annotations") or {}).get(ANNOTATION_PAUSED)
-    return text is not None and found.get("message") == text[:_MESSAGE_LENGTH]
-
-
-def _moment(written: str | None) -> datetime | None:
-    """A time that a note says; written by hand it may be any text, and then it says none."""
-    try:
-        return None if written is None else parse_rfc3339(written)
-    except ValueError:
-        return None
-
-
-def _text(value: Any) -> str | None:
-    # Half of a surrogate pair, which an escape in a note may be, is in no answer.
-    return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 def _run_name(run: Json) -> str:

@@ -203,7 +203,10 @@ class Client:
         token: str | None = None,
         opened: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[bytes]:
-        """The lines of a long answer, each without its end; as `pieces` else, which are bounded where a line is not."""
+        """The lines of a long answer, each without its end; all else is as with `pieces`.
+
+        A line that does not end is kept until it does: what may have none is read by pieces.
+        """
         pending = bytearray()
         found = self.pieces(path, query=query, idle_seconds=idle_seconds, token=token, opened=opened)
         async with aclosing(found) as pieces:

@@ -57,6 +57,8 @@ class FakeApiServer:
     logs: dict[str, str] = field(default_factory=dict)
     # Those of them that have not ended.
     going_on: set[str] = field(default_factory=set)
+    # One for each of those that is being followed.
+    followed: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
     namespaces: set[str] = field(default_factory=lambda: {"default", "erp", "erp-production-environment"})
     seen: list[Seen] = field(default_factory=list)
     # (method, plural) -> answers to give before anything is done
@@ -172,6 +174,7 @@ class FakeApiServer:
         if self.logs[name]:
             await response.prepare(request)
             await response.write(self.logs[name].encode())
+        self.followed.release()
         await asyncio.Event().wait()
         return response
 
