@@ -12,7 +12,7 @@ _REQUESTS: Final = Counter(
 )
 _SECONDS: Final = Histogram(
     "merp_api_request_duration_seconds",
-    "Duration of a request to the end of its answer, by method and route.",
+    "Duration of a request until the last of its answer is sent, by method and route.",
     ["method", "route"],
 )
 STREAMS: Final = Gauge("merp_api_streams_open", "Answers that go on for long, such as logs that are followed.")
@@ -20,7 +20,7 @@ WRITES: Final = Counter("merp_api_writes_total", "What was written to the cluste
 
 
 def count_request(method: str, route: str, status: int, seconds: float) -> None:
-    """A request that has ended; `route` is a template."""
+    """A request whose answer is complete; `route` is a template."""
     known = method if method in _METHODS else "other"
     _REQUESTS.labels(known, route, status).inc()
     _SECONDS.labels(known, route).observe(seconds)

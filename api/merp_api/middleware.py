@@ -42,12 +42,22 @@ class RequestLog:
         audit.REQUEST_ID.set(request_id)
         started = time.monotonic()
         status = 0
+        is_told = False
+
+        def tell() -> None:
+            nonlocal is_told
+            if not is_told:
+                is_told = True
+                _log(scope, request_id, status, time.monotonic() - started)
 
         async def send_marked(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 _mark(message, request_id)
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                # Whoever has the whole of an answer finds it counted, also if it looks at the metrics at once.
+                tell()
             await send(message)
 
         try:
@@ -64,7 +74,7 @@ class RequestLog:
             )
             await answer(scope, receive, send_marked)
         finally:
-            _log(scope, request_id, status, time.monotonic() - started)
+            tell()
 
 
 class Authentication:

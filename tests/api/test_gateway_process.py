@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -76,6 +77,9 @@ def test_a_wrong_setting_is_named_and_nothing_starts(
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     for name, value in _environment(tmp_path, **variables).items():
         monkeypatch.setenv(name, value)
+    # What it sets up writes to a stream that is closed after this test.
+    monkeypatch.setattr(logging.root, "handlers", [])
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
     assert main() == 2
     said = capsys.readouterr()
     assert (said.err.partition(":")[0], said.out) == (named, "")
