@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy import Engine
 from starlette.types import Lifespan
 
@@ -17,7 +17,7 @@ from merp_api.cancellations import Cancellations
 from merp_api.catalogues import Catalogues
 from merp_api.catch_ups import CatchUps
 from merp_api.cluster import Cluster
-from merp_api.deps import Services
+from merp_api.deps import Services, once
 from merp_api.event_streams import EventStreams, Limits
 from merp_api.executions import Executions
 from merp_api.explanations import Explanations
@@ -25,6 +25,7 @@ from merp_api.identity import Identities
 from merp_api.jobs import Jobs
 from merp_api.limits import Rates, Streams
 from merp_api.logs import Logs
+from merp_api.methods import HeadAsGet
 from merp_api.middleware import Authentication, RequestLog
 from merp_api.pauses import Pauses
 from merp_api.plans import Plans
@@ -66,6 +67,7 @@ def bare_gateway(lifespan: Lifespan[FastAPI] | None = None) -> Gateway:
         generate_unique_id_function=lambda route: route.name,
         # A redirect would drop the body of a POST in some clients.
         redirect_slashes=False,
+        dependencies=[Depends(once)],
         lifespan=lifespan,
     )
     # Jobs after those: /jobs/history and /jobs/preview must not be taken for a job.
@@ -145,6 +147,7 @@ def create_app(
     problems.install(app)
     refusals.install(app)
     # The last one added is the outermost.
+    app.add_middleware(HeadAsGet)
     rates = Rates(settings.merp_requests_per_second, settings.merp_request_burst)
     app.add_middleware(Authentication, identities=identities, rates=rates)
     app.add_middleware(RequestLog)

@@ -16,6 +16,7 @@ from merp_api.cluster import Cluster
 from merp_api.event_streams import EventStreams
 from merp_api.executions import Executions
 from merp_api.explanations import Explanations
+from merp_api.filters import repeated
 from merp_api.identity import Caller, Identities
 from merp_api.jobs import Jobs
 from merp_api.limits import Streams
@@ -91,6 +92,15 @@ async def _execution_id(execution_id: Annotated[str, Path(alias="id", descriptio
     if not _EXECUTION_ID.fullmatch(execution_id):
         raise Problem(problems.NOT_FOUND, f"there is no execution {execution_id[:64]!r}")
     return execution_id
+
+
+async def once(request: Request) -> None:
+    """Refuses a parameter that has one value and comes twice."""
+    wrong = repeated(name for name, _ in request.query_params.multi_items())
+    if wrong:
+        raise problems.validation(
+            [FieldError(name, "duplicate", "comes twice: leave one out", "query") for name in wrong]
+        )
 
 
 async def _body(request: Request) -> Any:

@@ -1,9 +1,11 @@
 """Parameters of URLs: which jobs, which executions, and pages of them."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, get_origin
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -201,3 +203,22 @@ class WorstQuery(DaysQuery):
     """Of which days, and how many jobs."""
 
     limit: Annotated[int, Field(ge=1, le=100, description="How many jobs, 1 to 100.")] = 20
+
+
+def _single_valued(query: type[Query]) -> Iterator[str]:
+    for name, field in query.model_fields.items():
+        if get_origin(field.annotation) is not list:
+            yield name
+    for narrower in query.__subclasses__():
+        yield from _single_valued(narrower)
+
+
+_SINGLE_VALUED: Final = frozenset(_single_valued(Query))
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """Those of a URL's parameters that have one value and come twice: which of the two was meant would be a guess.
+
+    What no operation knows is for the operation to refuse.
+    """
+    return [name for name, times in Counter(names).items() if times > 1 and name in _SINGLE_VALUED]

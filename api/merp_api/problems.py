@@ -12,6 +12,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from merp_api import methods
+
 MEDIA_TYPE: Final = "application/problem+json"
 _PREFIX: Final = "urn:merp:problem:"
 
@@ -179,14 +181,16 @@ async def _problem(request: Request, error: Exception) -> Response:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
     if error.status_code == METHOD_NOT_ALLOWED.status:
         detail = f"{request.method} is not for {request.url.path}"
+        headers["Allow"] = methods.allowed(request)
     elif error.status_code == NOT_FOUND.status:
         detail = f"there is nothing at {request.url.path}"
     else:
         detail = str(error.detail)
     kind = _BY_STATUS.get(error.status_code) or Kind("http", error.status_code, str(error.detail))
-    return render(Problem(kind, detail, headers=error.headers), request_id(request))
+    return render(Problem(kind, detail, headers=headers), request_id(request))
 
 
 async def _request_validation(request: Request, error: Exception) -> Response:

@@ -279,6 +279,11 @@ def _json(result: Any) -> str | None:
 
 
 def _end_time(run: Run, began: datetime, terminated: Json | None) -> datetime:
+    # Who tells of the end has another clock than who told of the start where a controller manager took over meanwhile.
+    return max(began, _told_end(run, terminated))
+
+
+def _told_end(run: Run, terminated: Json | None) -> datetime:
     status = run.job.get("status") or {}
     if status.get("completionTime"):
         return parse_rfc3339(status["completionTime"])
@@ -292,8 +297,8 @@ def _end_time(run: Run, began: datetime, terminated: Json | None) -> datetime:
     told = parse_rfc3339(moments[0])
     if terminated is None or not terminated.get("finishedAt"):
         return told
-    # By its node's clock, which may be behind.
-    return min(told, max(began, parse_rfc3339(terminated["finishedAt"])))
+    # By its node's clock, which may be ahead.
+    return min(told, parse_rfc3339(terminated["finishedAt"]))
 
 
 def _runs_task(run: Run) -> bool:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from merp_operator import metrics
-from merp_records import migrations, queries, stalerollups, writes
+from merp_records import migrations, queries, stalerollups, volumes, writes
 from merp_records.dayrollup import bounds
 from merp_records.engine import describe, run_in_transaction
 from merp_records.rows import ExecutionRecord, JobRecord
@@ -179,11 +180,24 @@ class Recorder:
 
     async def run(self) -> None:
         """Bring the schema up to date, then write until cancelled."""
+        self._look_at_volume()
         await self._until_done("migrate the database", lambda: migrations.upgrade(self._engine))
         self.ready.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._write_for_ever())
             tasks.create_task(self._roll_up_for_ever())
+
+    def _look_at_volume(self) -> None:
+        if self._engine.dialect.name != "sqlite":
+            return
+        try:
+            mounts = volumes.MOUNTS.read_text(errors="replace")
+        except OSError:
+            # No Linux.
+            return
+        said = volumes.warning(Path(str(self._engine.url.database)).resolve(), mounts)
+        if said:
+            _log.warning("%s", said)
 
     async def _write_for_ever(self) -> None:
         began = -math.inf

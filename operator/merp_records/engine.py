@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import sqlalchemy
-from sqlalchemy import URL, ColumnElement, Connection, Engine, FromClause, Select, UnaryExpression, event, func
+from sqlalchemy import (
+    URL,
+    ColumnElement,
+    Connection,
+    Engine,
+    ExceptionContext,
+    FromClause,
+    Select,
+    UnaryExpression,
+    event,
+    func,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool
@@ -39,8 +50,11 @@ POOL_RECYCLE: Final = 230
 _CONNECTION_ERRORS: Final = frozenset(
     {0, 1040, 1053, 1158, 1159, 1160, 1161, 1203, 1927, 2002, 2003, 2006, 2013, 2014, 2055, 4031}
 )
-# Deadlock; lock wait time-out; interrupted; a failover (read-only, not primary, Galera not ready).
-_CONTENTION_ERRORS: Final = frozenset({1213, 1205, 1317, 1290, 1836, 1047})
+# The server takes no writes any more: a failover (read-only, not primary, Galera not ready). The address leads to
+# another one by now, or soon, but a connection stays where it is, and the old server need not end it.
+_DEMOTED_ERRORS: Final = frozenset({1047, 1290, 1836})
+# Deadlock; lock wait time-out; interrupted.
+_CONTENTION_ERRORS: Final = frozenset({1213, 1205, 1317})
 # Duplicate key, by the number of MySQL.
 _DUPLICATE_ERRORS: Final = frozenset({1062, 1586})
 # The row is to blame: too long, out of range, wrong characters, NULL, no parent, too large for a packet.
@@ -254,7 +268,7 @@ def transient(error: BaseException) -> bool:
         return True
     if (code := _sqlite_code(error)) is not None:
         return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    return _mysql_code(error) in _CONNECTION_ERRORS | _CONTENTION_ERRORS
+    return mysql_number(error) in _CONNECTION_ERRORS | _DEMOTED_ERRORS | _CONTENTION_ERRORS
 
 
 def duplicate(error: BaseException) -> bool:
@@ -263,7 +277,7 @@ def duplicate(error: BaseException) -> bool:
         return False
     if (extended := _sqlite_extended_code(error)) is not None:
         return extended in (sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_UNIQUE)
-    return _mysql_code(error) in _DUPLICATE_ERRORS
+    return mysql_number(error) in _DUPLICATE_ERRORS
 
 
 def row_fault(error: BaseException) -> bool:
@@ -276,7 +290,7 @@ def row_fault(error: BaseException) -> bool:
     if (code := _sqlite_code(error)) is not None:
         return code in (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH)
     # No number: the driver itself could not encode a value.
-    return _mysql_code(error) in _ROW_ERRORS or isinstance(error.orig, (UnicodeError, OverflowError))
+    return mysql_number(error) in _ROW_ERRORS or isinstance(error.orig, (UnicodeError, OverflowError))
 
 
 def describe(error: BaseException) -> str:
@@ -289,7 +303,7 @@ def describe(error: BaseException) -> str:
         if _sqlite_extended_code(error) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
             return _REMEDIES[1452]
         return _SQLITE_REMEDIES.get(code, f"SQLite refused the statement ({_sqlite_name(error)})")
-    number = _mysql_code(error)
+    number = mysql_number(error)
     return f"{_REMEDIES.get(number, 'the database refused the statement')} (error {number})"
 
 
@@ -328,6 +342,14 @@ def _mysql_engine(url: URL, *, read_only: bool, timeout: int, **pool: Any) -> En
             with dbapi_connection.cursor() as cursor:
                 cursor.execute("SET SESSION TRANSACTION READ ONLY")
 
+        return engine
+
+    @event.listens_for(engine, "handle_error")
+    def give_up_the_demoted(context: ExceptionContext) -> None:
+        # With this one all that wait in the pool are made anew: they lead to the same server.
+        if _number(context.original_exception) in _DEMOTED_ERRORS:
+            context.is_disconnect = True
+
     return engine
 
 
@@ -361,8 +383,13 @@ def _sqlite_engine(url: URL, *, read_only: bool, busy_seconds: int, foreign_keys
     return engine
 
 
-def _mysql_code(error: DBAPIError) -> int:
-    arguments = getattr(error.orig, "args", ())
+def mysql_number(error: DBAPIError) -> int:
+    """The number of an error of MySQL or MariaDB; -1 where it has none."""
+    return _number(error.orig)
+
+
+def _number(error: BaseException | None) -> int:
+    arguments = getattr(error, "args", ())
     return arguments[0] if arguments and isinstance(arguments[0], int) else -1
 
 

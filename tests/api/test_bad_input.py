@@ -100,7 +100,10 @@ async def test_bodies_of_another_type(gateway: Any) -> None:
         assert answer.status_code == 415, (method, path, answer.text)
 
 
-@pytest.mark.parametrize("query", ["namespace=../kube-system", "namespace=a%2fb", "namespace=库", "nope=1"])
+@pytest.mark.parametrize(
+    "query",
+    ["namespace=../kube-system", "namespace=a%2fb", "namespace=库", "nope=1", "namespace=default&namespace=erp"],
+)
 async def test_queries_that_are_none(gateway: Any, query: str) -> None:
     for method, path in QUERIED:
         content = {"json": BODY} if method in ("POST", "PUT", "PATCH") else {}

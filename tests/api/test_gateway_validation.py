@@ -288,6 +288,7 @@ async def test_a_body_that_may_be_left_out(gateway: Any, cluster: Any, scheduled
         pytest.param("start=2026-12-02&end=2026-12-01", {"end"}, id="C46-reversed"),
         pytest.param("limit=-1", {"limit"}, id="C46-negative-limit"),
         pytest.param("limit=100000", {"limit"}, id="C46-limit-too-large"),
+        pytest.param("limit=1&start=2026-12-01&start=2026-12-02&limit=2", {"limit", "start"}, id="two-of-them-twice"),
         pytest.param("page=abc", {"page"}, id="C46-unknown-parameter"),
         pytest.param(
             "start=2026-13-01&end=x&limit=0&page=1&status=done&trigger=me",

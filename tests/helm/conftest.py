@@ -55,9 +55,9 @@ class Chart:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def refusal(self, *values: str) -> str:
+    def refusal(self, *values: str, release: str = "erp") -> str:
         """Why helm does not install with these values."""
-        done = self._template(values, "erp", "erp-system")
+        done = self._template(values, release, "erp-system")
         assert done.returncode != 0, "helm renders it"
         return done.stderr
 

@@ -26,6 +26,12 @@ INSTALLATIONS = [
     pytest.param(MYSQL, id="mysql"),
     pytest.param((*MYSQL, "api.replicas=2", "watchNamespace=erp"), id="mysql-one-namespace"),
 ]
+# Values that are made of values, and that the templates look into.
+SECTIONS = [
+    *("global", "images", "jobDefaults", "database", "persistence", "crds", "priorityClasses", "aggregatedRoles"),
+    *("admissionPolicy", "calendars", "catalogue", "operator", "api", "service", "serviceAccount", "networkPolicy"),
+    "metrics",
+]
 
 
 def container(pod: Json, name: str) -> Json:
@@ -351,6 +357,16 @@ class TestRefusals:
             ),
             pytest.param(("service.nodePort=30005",), "say --set service.type=NodePort", id="node-port-of-cluster-ip"),
             pytest.param(
+                ("watchNamespace=erp", "api.defaultNamespace=wms"),
+                "api.defaultNamespace is wms, but the operator serves erp alone",
+                id="jobs-go-where-nobody-serves-them",
+            ),
+            pytest.param(
+                ("fullnameOverride=1erp",),
+                "fullnameOverride 1erp begins with a digit",
+                id="name-that-begins-with-a-digit",
+            ),
+            pytest.param(
                 ("metrics.serviceMonitor.enabled=true", "metrics.serviceMonitor.renderMode=failIfMissing"),
                 "the cluster knows no ServiceMonitor",
                 id="no-service-monitor",
@@ -359,6 +375,14 @@ class TestRefusals:
     )
     def test_what_cannot_work_is_refused_with_the_remedy(self, chart, values, says):
         assert says in chart.refusal(*values)
+
+    @pytest.mark.parametrize(
+        "release", [pytest.param("2027-erp", id="begins-with-a-digit"), pytest.param("erp.cn", id="has-a-dot")]
+    )
+    def test_a_release_that_cannot_name_a_service_is_refused_before_anything_is_made(self, chart, release):
+        assert f"the release's name {release} cannot begin" in chart.refusal(release=release)
+        objects = chart.objects("fullnameOverride=erp", release=release)
+        assert objects.names("Service") == ["erp", "erp-api-metrics", "erp-metrics"]
 
     @pytest.mark.parametrize(
         ("value", "field"),
@@ -375,6 +399,18 @@ class TestRefusals:
             pytest.param("watchNamespace=Erp", "/watchNamespace", id="namespace"),
             pytest.param("persistence.size=big", "/persistence/size", id="size"),
             pytest.param("calendars.cn=false", "/calendars/cn", id="calendar-without-create"),
+            pytest.param(
+                r"podLabels.app\.kubernetes\.io/name=x",
+                "/podLabels/app.kubernetes.io",
+                id="a-label-that-the-chart-finds-its-pods-by",
+            ),
+            pytest.param(
+                r"podLabels.scheduler\.merp\.io/serves-api=x", "/podLabels/scheduler.merp.io", id="a-label-of-ours"
+            ),
+            pytest.param("jobDefaults.env[0].name=A,jobDefaults.env[0].value=1", "/env/0/value", id="env-of-a-number"),
+            pytest.param("api.extraEnv[0].name=A,api.extraEnv[0].value=true", "/extraEnv/0/value", id="env-of-true"),
+            pytest.param("podLabels.team=a b", "/podLabels/team", id="a-value-that-no-label-has"),
+            pytest.param("enabled=false", "/enabled", id="switched-off-where-no-chart-is-around-it"),
             pytest.param("calendars.de.create=true", "de", id="a-calendar-that-the-chart-does-not-make"),
             pytest.param("calendars.cn.validThrough=2027", "/calendars/cn/validThrough", id="calendar-end"),
             pytest.param("calendars.cn.holidays[0].date=1.1.2027", "/calendars/cn/holidays/0/date", id="calendar-day"),
@@ -436,6 +472,31 @@ class TestLifecycle:
             for values in ((), ("defaultTimeZone=Asia/Shanghai",))
         )
         assert before != after
+
+    @pytest.mark.parametrize(
+        "sections",
+        [
+            pytest.param(SECTIONS, id="whole-ones"),
+            pytest.param(
+                ["images.operator", "images.api", "images.tasks", "calendars.cn", "metrics.service"], id="parts"
+            ),
+        ],
+    )
+    def test_a_section_that_an_older_charts_values_lack_is_named(self, chart, sections):
+        """`helm upgrade --reuse-values` leaves out what a chart added since: the template would say nil pointer."""
+        said = chart.refusal(*(f"{section}=null" for section in sections))
+        assert "missing propert" in said
+        assert [section for section in sections if f"'{section.rpartition('.')[2]}'" not in said] == []
+
+    @pytest.mark.parametrize(
+        "value", ["operator.extraVolumes", "api.extraVolumes", "networkPolicy.apiServerPorts", "global.imageRegistry"]
+    )
+    def test_a_value_that_is_written_and_left_empty_is_none(self, chart, value):
+        assert chart.objects(f"{value}=null").names("Deployment") == ["erp-merp-scheduler"]
+
+    def test_a_chart_around_it_may_switch_it_on(self, chart):
+        """By a condition, which Helm hands on as a value of the chart's own."""
+        assert chart.objects("enabled=true", "global.storageClass=fast").names("Deployment") == ["erp-merp-scheduler"]
 
     def test_priority_classes(self, chart):
         objects = chart.objects()

@@ -490,6 +490,22 @@ def test_no_run_ends_before_it_started() -> None:
     assert outcome.end_time == outcome.start_time
 
 
+@pytest.mark.parametrize(
+    ("status", "pods"),
+    [
+        pytest.param(complete(), [], id="success"),
+        pytest.param(failed("BackoffLimitExceeded"), [], id="failure-pod-gone"),
+        pytest.param(failed("BackoffLimitExceeded"), [pod(terminated={"exitCode": 1})], id="failure"),
+        pytest.param(failed("DeadlineExceeded"), [pod(running=True)], id="timeout"),
+    ],
+)
+def test_no_run_ends_before_it_started_by_another_clock(status: Json, pods: list[Json]) -> None:
+    """Start and end may be told by two controller managers, one after the other, whose clocks differ."""
+    outcome = outcome_of(job(status={"startTime": "2026-11-25T12:01:00Z"} | status), *pods)
+    assert outcome.ended
+    assert outcome.end_time == outcome.start_time
+
+
 def test_a_container_that_could_not_start_has_no_start_and_says_nothing_itself() -> None:
     ending = outcome_of(job(status=failed("BackoffLimitExceeded")), pod(terminated=NO_COMMAND))
     assert ending.error == "StartError: exec: no such file"

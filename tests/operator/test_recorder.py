@@ -13,6 +13,7 @@ import pytest
 
 from merp_crds.reasons import Reason, RunState, Trigger, Verdict
 from merp_operator.recorder import Recorder
+from merp_records import volumes
 from merp_records.engine import create_engine, database_url
 from merp_records.migrations import upgrade
 from merp_records.rows import ExecutionRecord, JobRecord
@@ -144,6 +145,21 @@ async def test_a_database_that_is_away_is_waited_for(recording: Recording, caplo
     recording.path.parent.mkdir()
     await recording.next_commit()
     assert recording.rows() == [("j-1", "success")]
+
+
+async def test_a_volume_on_which_sqlite_cannot_lock_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"22 1 8:1 / / rw - ext4 /dev/sda1 rw\n40 22 0:50 / {tmp_path} rw - nfs4 server:/export rw\n")
+    monkeypatch.setattr(volumes, "MOUNTS", mounts)
+    made = Recording(tmp_path / "records.db")
+    task = asyncio.create_task(made.recorder.run())
+    async with asyncio.timeout(20):
+        await made.recorder.ready.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [entry.getMessage() for entry in caplog.records if "nfs4, a network file system" in entry.getMessage()]
 
 
 async def test_days_are_rolled_up_from_where_the_process_before_left_off(

@@ -8,10 +8,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pymysql
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import event, inspect, text
 
 import merp_records.migrations
 from merp_records import stalerollups
@@ -206,6 +207,32 @@ def test_a_migrator_waits_for_another_one_and_leaves_no_lock(mariadb, poll) -> N
     assert is_current(engine)
     engine.dispose()
     poll(lambda: mariadb.sql(processes) == ((0,),))
+
+
+@pytest.mark.mariadb
+def test_a_server_that_refuses_named_locks_is_told_and_may_be_migrated_by_hand(mariadb, monkeypatch) -> None:
+    """As Percona XtraDB Cluster does in its strict mode."""
+
+    def refusing(url):
+        made = create_migration_engine(url)
+
+        @event.listens_for(made, "do_execute")
+        def refuse(cursor, statement, parameters, context) -> None:
+            if "GET_LOCK" in statement:
+                raise pymysql.err.InternalError(1105, "prohibits use of GET_LOCK with pxc_strict_mode = ENFORCING")
+
+        return made
+
+    engine = create_engine(mariadb.new_url())
+    monkeypatch.setattr(merp_records.migrations, "create_migration_engine", refusing)
+    with pytest.raises(SchemaError, match=r"refuses GET_LOCK \(error 1105\).*offline_sql"):
+        upgrade(engine)
+    for statement in offline_sql("mysql").split(";\n"):
+        if statement.strip():
+            execute(engine, statement)
+    upgrade(engine)
+    assert is_current(engine)
+    engine.dispose()
 
 
 def test_a_failed_migration_lets_the_next_one_in(empty) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from merp_crds.reasons import Verdict
 from merp_records import queries
-from merp_records.engine import create_engine, database_url, run_in_transaction, transient
+from merp_records.engine import create_engine, database_url, describe, run_in_transaction, transient
 from merp_records.tables import JobExecution
 from merp_records.writes import record
 
@@ -159,6 +159,35 @@ def test_connections_that_were_idle_for_too_long_are_made_anew(mariadb, maria, m
         record(maria, [make_job()], [make_run(status=Verdict.SUCCESS)], now=NOW)
     finally:
         mariadb.sql(f"SET GLOBAL wait_timeout = {before}")
+    assert statuses(maria) == {"inventory-1": "success"}
+
+
+@on_mariadb
+def test_connections_to_a_server_that_takes_no_writes_any_more_are_given_up(mariadb, maria, make_job, make_run) -> None:
+    """After a failover the address leads to another server, and the old one keeps its connections."""
+    mariadb.sql("CREATE USER 'writer'@'127.0.0.1'")
+    mariadb.sql(f"GRANT ALL ON `{maria.url.database}`.* TO 'writer'@'127.0.0.1'")
+    engine, made = create_engine(maria.url.set(username="writer")), []
+    event.listen(engine, "connect", lambda connection, _: made.append(connection.thread_id()))
+    record(engine, [make_job()], [make_run()], now=NOW)
+    # Two that are idle.
+    with engine.connect(), engine.connect():
+        pass
+    old = tuple(made)
+    mariadb.sql("SET GLOBAL read_only = 1")
+    try:
+        with pytest.raises(DBAPIError, match="1290") as refused:
+            record(engine, [make_job()], [make_run(status=Verdict.SUCCESS)], now=NOW)
+        assert "takes no writes" in describe(refused.value)
+        assert len(made) > len(old), "each try would go to the old server"
+    finally:
+        mariadb.sql("SET GLOBAL read_only = 0")
+    before = len(made)
+    with engine.connect(), engine.connect():
+        pass
+    assert len(made) > before, "the idle ones lead to the old server too"
+    record(engine, [make_job()], [make_run(status=Verdict.SUCCESS)], now=NOW)
+    engine.dispose()
     assert statuses(maria) == {"inventory-1": "success"}
 
 

@@ -66,7 +66,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- define "merp-scheduler.image" -}}
 {{- $root := index . 0 }}
 {{- $image := index $root.Values.images (index . 1) }}
-{{- $registry := $root.Values.global.imageRegistry | trimSuffix "/" }}
+{{- $registry := $root.Values.global.imageRegistry | default "" | trimSuffix "/" }}
 {{- $repository := ternary $image.repository (printf "%s/%s" $registry $image.repository) (empty $registry) }}
 {{- if $image.digest }}
 {{- printf "%s@%s" $repository $image.digest }}

@@ -18,6 +18,12 @@ cluster (`helm template`) nothing is found, and everything is rendered.
 
 {{/* What must be right before anything is rendered: each failure is a sentence with the remedy. */}}
 {{- define "merp-scheduler.validate" -}}
+{{- if not (regexMatch "^[a-z][-a-z0-9]*$" (include "merp-scheduler.fullname" .)) }}
+{{- if .Values.fullnameOverride }}
+{{- fail (printf "fullnameOverride %s begins with a digit: it names Services too, and their names begin with a letter" .Values.fullnameOverride) }}
+{{- end }}
+{{- fail (printf "the release's name %s cannot begin the name of a Service, which begins with a letter and has no dots: choose another one, or --set fullnameOverride=merp-scheduler" .Release.Name) }}
+{{- end }}
 {{- $database := .Values.database }}
 {{- if eq $database.type "mysql" }}
 {{- if not $database.host }}
@@ -39,6 +45,10 @@ cluster (`helm template`) nothing is found, and everything is rendered.
 {{- if and .Values.persistence.emptyDir .Values.persistence.existingClaim }}
 {{- fail "persistence.emptyDir and persistence.existingClaim are both set: the file is either on the claim or on no volume; leave one out" }}
 {{- end }}
+{{- end }}
+{{- $default := .Values.api.defaultNamespace }}
+{{- if and .Values.watchNamespace $default (ne .Values.watchNamespace $default) }}
+{{- fail (printf "api.defaultNamespace is %s, but the operator serves %s alone (watchNamespace): jobs that name no namespace would never run; leave api.defaultNamespace empty" $default .Values.watchNamespace) }}
 {{- end }}
 {{- if and .Values.service.nodePort (eq .Values.service.type "ClusterIP") }}
 {{- fail "service.nodePort is set, but service.type is ClusterIP: say --set service.type=NodePort, or leave the port empty" }}

@@ -20,7 +20,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, inspect, text
 
-from merp_records.engine import MIGRATION_LOCK_TIMEOUT, create_migration_engine, for_writing
+from merp_records.engine import MIGRATION_LOCK_TIMEOUT, create_migration_engine, for_writing, mysql_number
 from merp_records.tables import Base
 
 # The database may be shared with other modules that use Alembic; its usual table would be theirs.
@@ -32,6 +32,9 @@ _FIRST_MADE: Final = {
     "0002": ("daily_rollups", "healed"),
     "0003": ("job_executions", "ix_job_executions_job_status"),
 }
+
+# Percona XtraDB Cluster in its strict mode; MariaDB's releases that have no named locks in a Galera cluster.
+_NO_NAMED_LOCKS: Final = frozenset({1105, 1235})
 
 _log = logging.getLogger(__name__)
 
@@ -66,9 +69,12 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema up to a revision. Does nothing where it is there already; completes what ended half way.
 
     Waits for another migrator up to MIGRATION_LOCK_TIMEOUT. Raises SchemaError where the schema is newer than this
-    code, where a table of it is missing, where a table of the same name belongs to somebody else, or where the wait
-    was in vain.
+    code, where a table of it is missing, where a table of the same name belongs to somebody else, where the wait was in
+    vain, or where there is something to do and the server has no named locks.
     """
+    if revision == "head" and engine.dialect.name != "sqlite" and _is_whole(engine):
+        # Somebody may have made it by hand, because the server or its user may not do what a migrator does.
+        return
     with _locked(engine) as connection:
         # Looked at under the lock: the one before may have done it all.
         found = _revisions(connection)
@@ -128,6 +134,16 @@ def _state(connection: Connection, found: frozenset[str]) -> SchemaState:
     if _begun(connection, _following(found)):
         return SchemaState.PARTIAL
     return SchemaState.BEHIND if found else SchemaState.MISSING
+
+
+def _is_whole(engine: Engine) -> bool:
+    with engine.connect() as connection:
+        found = _revisions(connection)
+        # Of anything else nothing is looked at without the lock: somebody may be changing it.
+        if found != {_known_revisions()[-1]}:
+            return False
+        _check_tables(connection, found)
+        return True
 
 
 def _known_revisions() -> list[str]:
@@ -197,8 +213,7 @@ def _mysql_locked(engine: Engine) -> Iterator[Connection]:
         database = connection.scalar(text("SELECT DATABASE()"))
         # Names of locks are the server's, 64 characters at most.
         name = "merp_records_" + hashlib.sha256(str(database).encode()).hexdigest()[:32]
-        wait = {"name": name, "seconds": MIGRATION_LOCK_TIMEOUT}
-        if connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), wait) != 1:
+        if not _get_lock(connection, name):
             raise SchemaError(
                 f"another process has been migrating this database for {MIGRATION_LOCK_TIMEOUT} s: look at it first"
             )
@@ -208,6 +223,20 @@ def _mysql_locked(engine: Engine) -> Iterator[Connection]:
                 yield connection
         finally:
             _release(connection, name)
+
+
+def _get_lock(connection: Connection, name: str) -> bool:
+    wait = {"name": name, "seconds": MIGRATION_LOCK_TIMEOUT}
+    try:
+        return bool(connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), wait) == 1)
+    except sqlalchemy.exc.DBAPIError as error:
+        if (number := mysql_number(error)) not in _NO_NAMED_LOCKS:
+            raise
+        raise SchemaError(
+            f"the server refuses GET_LOCK (error {number}), as Percona XtraDB Cluster does with "
+            "pxc_strict_mode=ENFORCING: allow it for the migration, or make the tables by hand of "
+            "merp_records.migrations.offline_sql"
+        ) from error
 
 
 def _release(connection: Connection, name: str) -> None:
