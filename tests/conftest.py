@@ -1,25 +1,44 @@
 """What every test on the cluster stands on: the cluster itself, the product's images in it, a namespace of its own."""
 
 import gc
+import logging
 import subprocess
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from kube import Kube
 
+from merp_cluster import buildah
 from merp_cluster import images as product_images
 from merp_cluster.cluster import Cluster
+from merp_cluster.commands import wait_until
+from merp_cluster.errors import ClusterError
+from merp_cluster.files import digest, lock
 from merp_records.engine import create_engine, database_url
 from merp_records.migrations import upgrade
 
 ROOT = Path(__file__).parents[1]
 _LOG_LINES = 40
+_DEFINED_SECONDS = 300.0
+_BUILDING = Path("/run/lock/merp-test-tasks.lock")
 # Suites share the machine: how long an example takes, or the making of one, says nothing of the code.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
+
+
+class _Loggers(dict[str, Any]):
+    """All loggers by name. pytest goes through them between two phases of a test, and must not fail over a new one that
+    a thread has made meanwhile, such as the first that migrates a database, which a fixture began."""
+
+    def values(self) -> list[Any]:  # type: ignore[override]  # of another type, and as good for whoever goes through it
+        return list(super().values())
+
+
+logging.Logger.manager.loggerDict = _Loggers(logging.Logger.manager.loggerDict)
 
 
 def pytest_sessionstart() -> None:
@@ -66,11 +85,15 @@ def images(cluster: Cluster) -> dict[str, str]:
 def task_image(cluster: Cluster) -> str:
     """The runner with the tests' own tasks; the only image that most tests need in the cluster."""
     runner = product_images.build_all(("runner",))["runner"]
-    name = runner.replace("/runner:", "/test-tasks:")
     folder = ROOT / "tests" / "job_images" / "tasks"
-    command = ["buildah", "bud", "--quiet", "--layers", "--build-arg", f"RUNNER={runner}"]
-    done = subprocess.run([*command, "-t", name, str(folder)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    # Of its content: another tree's tasks are another image. And one suite builds it, the others find it.
+    content = [runner, *(path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file())]
+    name = f"{product_images.REGISTRY}/test-tasks:{digest(content)}"
+    command = ["buildah", "bud", "--quiet", "--layers", "--build-arg", f"RUNNER={runner}", "-t", name, str(folder)]
+    with lock(_BUILDING, "it builds the image of the tests' tasks"):
+        if not buildah.exists(name):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
     cluster.load([name])
     return name
 
@@ -78,16 +101,19 @@ def task_image(cluster: Cluster) -> str:
 @pytest.fixture(scope="session")
 def definitions(cluster: Cluster) -> None:
     """The custom resources, as committed."""
-    kinds = ("scheduledjob", "jobrun", "businesscalendar", "jobpool")
-    for kind in kinds:
+    for kind in ("scheduledjob", "jobrun", "businesscalendar", "jobpool"):
         # Forced: the chart's copy may have been there before, and it is the same.
         cluster.api.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(ROOT / "crds" / f"{kind}.yaml"))
-    cluster.api.kubectl(
-        "wait",
-        "--for=condition=Established",
-        "--timeout=30s",
-        *(f"crd/{kind}s.scheduler.merp.io" for kind in kinds),
-    )
+
+    def are_served() -> bool:
+        # A definition that is established is served, and found by kubectl, a moment later.
+        try:
+            cluster.api.kubectl("get", "scheduledjobs,jobruns,businesscalendars,jobpools", "--all-namespaces")
+        except ClusterError:
+            return False
+        return True
+
+    wait_until(are_served, _DEFINED_SECONDS, failed=lambda: ClusterError("the custom resources are not served"))
 
 
 @pytest.fixture

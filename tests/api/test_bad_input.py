@@ -112,6 +112,7 @@ async def test_queries_that_are_none(gateway: Any, query: str) -> None:
         assert [error["in"] for error in answer.json()["errors"]] == ["query"]
 
 
+@pytest.mark.usefixtures("patient_probes")
 async def test_c59_the_databases_password_is_told_nowhere(
     cluster: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -116,7 +116,7 @@ def cluster(before: dict[str, object]) -> Iterator[Cluster]:
     ]
     for what, reached in points:
         process = _up()
-        _until(reached, 60, what)
+        _until(reached, 300, what)
         process.kill()
         process.wait()
     cluster = Cluster(NAME)
@@ -151,7 +151,7 @@ import json, socket, ssl, urllib.request
 mount = "/var/run/secrets/kubernetes.io/serviceaccount/"
 token = open(mount + "token").read()
 request = urllib.request.Request("https://kubernetes.default/version", headers={"Authorization": "Bearer " + token})
-answer = urllib.request.urlopen(request, context=ssl.create_default_context(cafile=mount + "ca.crt"), timeout=10)
+answer = urllib.request.urlopen(request, context=ssl.create_default_context(cafile=mount + "ca.crt"), timeout=60)
 print(socket.gethostbyname("kubernetes.default.svc.cluster.local"), json.load(answer)["gitVersion"])
 """
 
@@ -162,14 +162,14 @@ def test_pod_resolves_a_service_and_reaches_the_api_server(cluster: Cluster) -> 
     assert cluster.load([image]) == []
     kubectl = cluster.api.kubectl
     kubectl("run", "probe", f"--image={image}", "--restart=Never", "--command", "--", "python3", "-c", PROBE)
-    kubectl("wait", "pod/probe", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+    kubectl("wait", "pod/probe", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=300s")
     assert kubectl("logs", "probe").split() == [cluster.layout.api_service_ip, "v1.34.4"]
 
 
 def test_host_reaches_services(cluster: Cluster) -> None:
     trusted = ssl.create_default_context(cafile=str(cluster.layout.pki / "ca.crt"))
     url = f"https://{cluster.layout.api_service_ip}/version"
-    with urllib.request.urlopen(url, context=trusted, timeout=5) as answer:
+    with urllib.request.urlopen(url, context=trusted, timeout=60) as answer:
         assert json.load(answer)["gitVersion"] == "v1.34.4"
 
 
@@ -190,15 +190,15 @@ def test_volume_is_emptied_and_offered_again_after_its_claim(cluster: Cluster) -
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
     }
     cluster.api.apply(json.dumps(claim))
-    cluster.api.kubectl("wait", "pvc/data", "--for=jsonpath={.status.phase}=Bound", "--timeout=30s")
+    cluster.api.kubectl("wait", "pvc/data", "--for=jsonpath={.status.phase}=Bound", "--timeout=300s")
     volume = cluster.api.kubectl("get", "pvc", "data", "-o", "jsonpath={.spec.volumeName}")
     assert cluster.reclaim_volumes() == []
     (cluster.layout.volumes / volume / "left" / "over").mkdir(parents=True)
     cluster.api.kubectl("delete", "pvc", "data")
-    cluster.api.kubectl("wait", f"pv/{volume}", "--for=jsonpath={.status.phase}=Released", "--timeout=30s")
+    cluster.api.kubectl("wait", f"pv/{volume}", "--for=jsonpath={.status.phase}=Released", "--timeout=300s")
     assert cluster.reclaim_volumes() == [volume]
     assert list((cluster.layout.volumes / volume).iterdir()) == []
-    cluster.api.kubectl("wait", f"pv/{volume}", "--for=jsonpath={.status.phase}=Available", "--timeout=30s")
+    cluster.api.kubectl("wait", f"pv/{volume}", "--for=jsonpath={.status.phase}=Available", "--timeout=300s")
 
 
 def test_one_component_stops_and_starts_alone(cluster: Cluster) -> None:
@@ -225,7 +225,7 @@ def test_other_controller_manager_flags_restart_only_it(cluster: Cluster, monkey
 
 
 def test_up_replaces_what_died_and_what_hangs(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "REVIVE_SECONDS", 5.0)
+    monkeypatch.setattr(supervision, "REVIVE_SECONDS", 15.0)
     pids = _pids(cluster)
     died, hangs = ("etcd", "containerd", "kubelet"), "kube-scheduler"
     for name in died:
@@ -246,7 +246,7 @@ def test_up_after_the_namespace_was_deleted(cluster: Cluster) -> None:
     output(["ip", "netns", "delete", NAME])
     cluster.up()
     assert [state for state in cluster.states() if not state.ready] == []
-    cluster.api.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+    cluster.api.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=300s")
 
 
 def test_down_leaves_the_host_as_it_was(cluster: Cluster, before: dict[str, object]) -> None:

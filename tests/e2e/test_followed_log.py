@@ -29,6 +29,7 @@ def test_a_log_is_followed_until_its_pod_ends(kube: Kube, task_image: str, tmp_p
     gateway = GatewayProcess(tmp_path, kube, database)
     gateway.admit("reader", "get,list scheduledjobs.scheduler.merp.io", "list pods", "get pods/log")
     gateway.start()
+    kube.await_account()
     try:
         # As the operator would leave them: what is tested reads them and nothing else.
         kube.apply(minutely(task_image, "j", suspend=True))
@@ -47,7 +48,8 @@ def test_a_log_is_followed_until_its_pod_ends(kube: Kube, task_image: str, tmp_p
         status = f'{{"status":{{"active":[{active}],"activeCount":1}}}}'
         kube.kubectl("patch", "scheduledjob", "j", "--subresource=status", "--type=merge", "-p", status)
         path = f"/api/v1/executions/{execution_id(uid, 'j-1')}"
-        kube.until("the pod runs", lambda: phase(kube) == "Running", seconds=60)
+        kube.until("the pod runs", lambda: phase(kube) == "Running")
+        kube.until("the gateway knows it", lambda: gateway.ask("GET", path, user="reader").status == 200)
         with gateway.stream(f"{path}/log?follow=true", "reader") as lines:
             assert next(lines) == b"begun\n"
             assert phase(kube) == "Running"

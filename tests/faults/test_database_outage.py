@@ -52,11 +52,11 @@ def test_the_database_is_away_while_runs_end(kube: Kube, task_image: str, tmp_pa
                 for number in range(runs)
             )
         )
-        kube.until("the first has ended", lambda: _ended(kube) > 0, 120)
+        kube.until("the first has ended", lambda: _ended(kube) > 0)
         server.stop()
         stopped = datetime.now(UTC)
         for number in range(kills):
-            kube.until("more have ended", lambda number=number: _ended(kube) > runs * number // kills, 300)
+            kube.until("more have ended", lambda number=number: _ended(kube) > runs * number // kills)
             operator.kill()
             operator.start()
         kube.until("all have ended", lambda: _ended(kube) == runs, 600)
@@ -72,8 +72,8 @@ def test_the_database_is_away_while_runs_end(kube: Kube, task_image: str, tmp_pa
             with engine.connect() as connection:
                 return list(connection.execute(select(row.run_name, row.status, row.end_time, row.recorded_at)))
 
-        kube.until("all are recorded", lambda: sum(row.end_time is not None for row in records()) == runs, 120)
-        kube.until("what is recorded goes", lambda: len(kube.list("jobs")) == 1, 120)
+        kube.until("all are recorded", lambda: sum(row.end_time is not None for row in records()) == runs)
+        kube.until("what is recorded goes", lambda: len(kube.list("jobs")) == 1)
         found = records()
         assert operator.stop() == 0
         engine.dispose()

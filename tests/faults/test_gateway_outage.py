@@ -32,7 +32,7 @@ def test_after_an_api_server_restart_the_memory_is_current_again(kube: Kube, tmp
         assert [item["id"] for item in gateway.ask("GET", "/api/v1/jobs").body["items"]] == ["j"]
 
         kube.cluster.stop("kube-apiserver", kill=True)
-        kube.until("it says so", lambda: "not watched" in gateway.readiness()[1].get("cache", ""), seconds=60)
+        kube.until("it says so", lambda: "not watched" in gateway.readiness()[1].get("cache", ""))
         assert gateway.readiness()[0] == 503
         assert gateway.ask("GET", "/api/v1/jobs").status == 503
 

@@ -18,8 +18,8 @@ from merp_cluster.cache import cache_root
 CHART = Path(__file__).parents[2] / "helm" / "merp-scheduler"
 # A helm that `go install` built does not know which Kubernetes its libraries are of, and takes a very old one.
 KUBERNETES = "1.34.4"
-# Rendering takes half a second.
-SECONDS = 60
+# Rendering takes half a second, and installing a few, on a quiet machine.
+SECONDS = 300
 
 Json = dict[str, Any]
 
@@ -44,7 +44,7 @@ class Chart:
             env=os.environ | {"KUBECONFIG": str(kube.cluster.kubeconfig)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=SECONDS,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -57,10 +57,12 @@ def guarded(chart, cluster, definitions) -> Iterator[Guarded]:
     kube.kubectl("create", "rolebinding", "viewer", "--clusterrole=view", f"--user={VIEWER}")
     found = Guarded(kube, f"system:serviceaccount:{kube.namespace}:{RELEASE}-merp-scheduler-operator")
     # The API server takes up a new policy, and the jobs that one is given, a moment later.
-    kube.until("pods", lambda: found.creation(DEV, scheduled_job("p", template={"image": "x"})))
-    kube.until("origin", lambda: found.creation(DEV, scheduled_job("o", {CREATED_BY: "x"})))
+    kube.until("rights", lambda: not found.creation(DEV, scheduled_job("r")))
+    kube.until("pods", lambda: NO_PODS in found.creation(DEV, scheduled_job("p", template={"image": "x"})))
+    kube.until("origin", lambda: CREATED_BY in found.creation(DEV, scheduled_job("o", {CREATED_BY: "x"})))
+    kube.until("notes", lambda: "say who you are" in found.creation(DEV, scheduled_job("n", {PAUSED: '{"by": "bob"}'})))
     first = found.made(task={"func": "run_command"})
-    kube.until("arguments", lambda: found.creation(DEV, job_run(first, args=[["/bin/sh"]])))
+    kube.until("arguments", lambda: "privileged task" in found.creation(DEV, job_run(first, args=[["/bin/sh"]])))
     yield found
     chart.on(kube, "uninstall", RELEASE, "--wait")
     cluster.api.kubectl("delete", "namespace", kube.namespace, "--wait=false")

@@ -31,7 +31,7 @@ def helm(chart, kube):
             env=os.environ | {"KUBECONFIG": str(kube.cluster.kubeconfig)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 

@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -15,9 +16,35 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 # Neither this machine's packages (-S) nor this process's variables: the runner has no dependencies.
 _PYTHON: Final = getattr(sys, "_base_executable", sys.executable)
 # Seconds; far more than any run here takes on a busy machine. A runner that hangs must not hang the tests.
-TIMEOUT: Final = 20
+TIMEOUT: Final = 120
 # No run here needs so long to end once it is stopped.
 _AGAIN_SECONDS: Final = 5.0
+
+
+def read_until(process: "subprocess.Popen[str]", announced: str) -> str:
+    """What it prints, up to the line that begins so; all of it where there is none."""
+    assert process.stdout is not None
+    read = ""
+    # Ends by itself: the task prints the line, or the process ends and with it its output.
+    for line in process.stdout:
+        read += line
+        if line.startswith(announced):
+            break
+    return read
+
+
+@contextmanager
+def stopping(process: "subprocess.Popen[str]") -> Iterator[None]:
+    """Send SIGTERM; in the block the process comes to its end."""
+    process.terminate()
+    # Python notes a signal, and runs its handler between two instructions: one that comes just before a call that
+    # blocks waits for its end, and another one ends that.
+    again = threading.Timer(_AGAIN_SECONDS, process.terminate)
+    again.start()
+    try:
+        yield
+    finally:
+        again.cancel()
 
 
 @dataclass(frozen=True)
@@ -106,19 +133,6 @@ class Pod:
         """Run, and send SIGTERM as soon as the task has printed `announced`."""
         self.write(func, args, kwargs)
         process = self.start()
-        assert process.stdout is not None
-        read = ""
-        # Ends by itself: the task prints the line, or the process ends and with it its output.
-        for line in process.stdout:
-            read += line
-            if line.startswith(announced):
-                break
-        process.terminate()
-        # Python notes a signal, and runs its handler between two instructions: one that comes just before a call that
-        # blocks waits for its end, and another one ends that.
-        again = threading.Timer(_AGAIN_SECONDS, process.terminate)
-        again.start()
-        try:
+        read = read_until(process, announced)
+        with stopping(process):
             return self.ended(process, read)
-        finally:
-            again.cancel()

@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -29,6 +31,8 @@ Json = dict[str, Any]
 ROWS = 100_000
 # So many rows of an attempt are seen in its log before it is killed; by then it has written most of them.
 SEEN = 5_000
+# At these rows the attempts wait until they are killed, however late that is.
+WALLS = (30_000, 60_000)
 SCHEMA = """
 CREATE TABLE inventory_book (warehouse VARCHAR(64), sku VARCHAR(64), quantity DECIMAL(18,4), unit_value DECIMAL(18,4),
     PRIMARY KEY (warehouse, sku));
@@ -74,9 +78,9 @@ class Erp:
     def ask(self, name: str) -> None:
         self.kube.apply(_object("JobRun", name, {"scheduledJob": name}))
 
-    def ended(self, name: str, seconds: float = 60) -> Json:
+    def ended(self, name: str) -> Json:
         """The execution as REST has it, once the run has a verdict and that is recorded."""
-        self.kube.until(f"{name} has a verdict", lambda: self.kube.verdict(name), seconds)
+        self.kube.until(f"{name} has a verdict", lambda: self.kube.verdict(name))
 
         def recorded() -> Json | None:
             found = self.gateway.ask("GET", f"/api/v1/jobs/{name}/history").body["items"]
@@ -154,16 +158,21 @@ def kill_in_the_middle(erp: Erp, name: str, before: frozenset[str]) -> str:
         running = [pod for pod in found if pod["status"]["phase"] == "Running"]
         return next((str(pod["metadata"]["name"]) for pod in running if pod["metadata"]["name"] not in before), None)
 
-    pod = erp.kube.until("the next attempt runs", started, 60)
+    pod = erp.kube.until("the next attempt runs", started)
     kubectl = [str(erp.kube.cluster.layout.bin / "kubectl"), f"--kubeconfig={erp.kube.cluster.kubeconfig}"]
     command = [*kubectl, "--namespace", erp.kube.namespace, "logs", "--follow", pod]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as log:
-        assert log.stdout is not None
-        for line in log.stdout:
-            if json.loads(line).get("progress", {}).get("done", 0) >= SEEN:
-                os.kill(pid_of(pod), signal.SIGKILL)
-                break
-    return pod
+    while True:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as log:
+            assert log.stdout is not None
+            for line in log.stdout:
+                # One that is cut off in the middle has no end.
+                if line.endswith("\n") and json.loads(line).get("progress", {}).get("done", 0) >= SEEN:
+                    os.kill(pid_of(pod), signal.SIGKILL)
+                    return pod
+        # A log that is followed may be cut off: it is read anew from its beginning.
+        phase = erp.kube.kubectl("get", "pod", pod, "-o", "jsonpath={.status.phase}")
+        assert phase == "Running", f"{pod} has ended before it was killed: {phase}"
+        time.sleep(1)
 
 
 def test_a_sync_that_is_killed_twice_is_finished_by_its_retries(erp: Erp) -> None:
@@ -176,14 +185,23 @@ def test_a_sync_that_is_killed_twice_is_finished_by_its_retries(erp: Erp) -> Non
         connections=["source", "target"],
         retry={"limit": 2},
     )
-    erp.ask("nightly-sync")
+    # Longer than a busy machine needs from the wall to the kill.
+    erp.server.sql("SET GLOBAL innodb_lock_wait_timeout = 600")
     killed: frozenset[str] = frozenset()
     counts = [0]
-    for _ in range(2):
-        killed |= {kill_in_the_middle(erp, "nightly-sync", killed)}
-        counts.append(int(erp.server.sql("SELECT COUNT(*) FROM orders", "target")[0][0]))
-    assert 0 < counts[1] < counts[2] < ROWS
-    found = erp.ended("nightly-sync", 120)
+    with ExitStack() as held:
+        walls = []
+        for row in WALLS:
+            wall = held.enter_context(ExitStack())
+            wall.enter_context(erp.server.held(f"INSERT INTO orders (id) VALUES ({row})", "target"))
+            walls.append(wall)
+        erp.ask("nightly-sync")
+        for wall in walls:
+            killed |= {kill_in_the_middle(erp, "nightly-sync", killed)}
+            counts.append(int(erp.server.sql("SELECT COUNT(*) FROM orders", "target")[0][0]))
+            wall.close()
+    assert 0 < counts[1] < counts[2] < WALLS[1]
+    found = erp.ended("nightly-sync")
     assert (found["status"], found["attempts"]) == ("success", 3), found
     assert erp.server.sql(CHECKSUM, "target") == erp.server.sql(CHECKSUM, "source")
     # The last attempt went on where the second one was killed, less the overlap of five minutes.

@@ -40,7 +40,7 @@ def allowed(service: WebServer, monkeypatch: pytest.MonkeyPatch) -> WebServer:
 def test_an_answer(allowed: WebServer, context: Context) -> None:
     allowed.answer("/stock", Reply(body='{"库存": [1, null]}'.encode()))
     result = http_request(context, allowed.url("/stock?key=geheim"), headers={"Accept-Language": "zh"})
-    assert result.pop("seconds") < 5
+    assert result.pop("seconds") < 60
     assert result == {
         "status": 200,
         "url": allowed.url("/stock"),
@@ -286,8 +286,8 @@ def test_the_key_is_that_of_the_run(allowed: WebServer, context: Context) -> Non
 @pytest.mark.parametrize(
     "reply",
     [
-        pytest.param(Reply(body=b"x" * 100, drip=0.1), id="a-body-that-drips"),
-        pytest.param(Reply(body=b"x" * 2, drip=5), id="a-body-that-stalls"),
+        pytest.param(Reply(body=b"x" * 1000, drip=0.1), id="a-body-that-drips"),
+        pytest.param(Reply(body=b"x" * 2, drip=100), id="a-body-that-stalls"),
     ],
 )
 def test_one_attempt_has_one_time_limit(allowed: WebServer, context: Context, reply: Reply) -> None:
@@ -295,7 +295,8 @@ def test_one_attempt_has_one_time_limit(allowed: WebServer, context: Context, re
     began = time.monotonic()
     with pytest.raises(TaskFailed, match=r"no (whole )?answer within 0\.5 s"):
         http_request(context, allowed.url("/slow"), "POST", timeout_seconds=0.5)
-    assert time.monotonic() - began < 3
+    # The whole body would take a hundred seconds.
+    assert time.monotonic() - began < 60
 
 
 def test_a_service_that_accepts_and_says_nothing(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

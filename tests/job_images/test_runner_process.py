@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from cluster_objects import complete, failed, job
 from cluster_objects import pod as pod_object
-from runner_pod import Ended, Pod
+from runner_pod import Ended, Pod, read_until, stopping
 
 from merp_crds.reasons import Reason, Verdict
 from merp_operator.observe import read_run
@@ -115,16 +115,17 @@ def test_a_stopped_task_may_clean_up(pod: Pod, func: str, kwargs: dict[str, Any]
 
 
 def test_a_second_signal_does_not_break_the_clean_up(pod: Pod) -> None:
-    mark = pod.folder / "mark"
-    pod.write("clean_up_slowly", [0.3, str(mark)])
+    mark, sent = pod.folder / "mark", pod.folder / "sent"
+    pod.write("clean_up_slowly", [0, str(mark), str(sent)])
     process = pod.start()
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(("working", "cleaning up")):
-            process.send_signal(signal.SIGTERM)
-        if line.startswith("cleaning up"):
-            break
-    assert (pod.ended(process).code, mark.read_text()) == (143, "cleaned up")
+    read_until(process, "working")
+    with stopping(process):
+        read_until(process, "cleaning up")
+        process.terminate()
+        # Only now it may end: the end of the interpreter is no place for a signal.
+        sent.touch()
+        ended = pod.ended(process)
+    assert (ended.code, mark.read_text()) == (143, "cleaned up")
 
 
 def test_a_stop_while_modules_are_imported(pod: Pod) -> None:

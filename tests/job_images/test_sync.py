@@ -256,23 +256,51 @@ def test_killed_anywhere_and_retried_the_target_equals_the_source(
         assert rows_of(target) == rows_of(source)
 
 
+# However late the signal comes, there is something left to do.
+HELD_SYNC = """
+import time
+from dataclasses import replace
+from typing import Any
+
+from merp_runner import Connection, Context, task
+from merp_tasks.sync import data_sync
+
+
+@task
+def held_sync(context: Context, source: Connection, target: Connection, **parameters: Any) -> dict[str, Any]:
+    def report(done: int, total: int, message: str) -> None:
+        context.progress(done, total, message)
+        while done > 2000:
+            # In small pieces: a signal just before a sleep is seen after it.
+            time.sleep(0.1)
+
+    return data_sync(replace(context, report_progress=report), source, target, **parameters)
+"""
+
+
 @pytest.mark.processes
 @pytest.mark.parametrize("number", [pytest.param(each, id=each.name) for each in (signal.SIGKILL, signal.SIGTERM)])
 def test_the_process_killed_in_the_middle_and_retried(pair: Pair, tmp_path: Path, number: signal.Signals) -> None:
     source, target = pair
     insert(source, [row(index, index // 30) for index in range(4000)])
+    (tmp_path / "held.py").write_text(HELD_SYNC)
     kwargs = {"source": "source", "target": "target", "batch_size": 20} | SYNC
     for name, connection in (("source", source), ("target", target)):
         (tmp_path / "connections" / name).mkdir(parents=True)
         for key, value in connection.values.items():
             (tmp_path / "connections" / name / key).write_text(value)
-    command = [sys.executable, "-P", "-m", "merp_runner", "run", "data_sync", "--kwargs", json.dumps(kwargs)]
     environment = {
         "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(tmp_path),
+        "MERP_TASK_MODULES": "held",
         "MERP_CONNECTIONS": str(tmp_path / "connections"),
         "MERP_TERMINATION_LOG": str(tmp_path / "termination-log"),
     }
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, encoding="utf-8") as process:
+
+    def command(task: str) -> list[str]:
+        return [sys.executable, "-P", "-m", "merp_runner", "run", task, "--kwargs", json.dumps(kwargs)]
+
+    with subprocess.Popen(command("held_sync"), env=environment, stdout=subprocess.PIPE, encoding="utf-8") as process:
         assert process.stdout is not None
         for line in process.stdout:
             if json.loads(line).get("progress", {}).get("done", 0) > 0:
@@ -281,7 +309,7 @@ def test_the_process_killed_in_the_middle_and_retried(pair: Pair, tmp_path: Path
         process.stdout.read()
     assert process.returncode == (143 if number == signal.SIGTERM else -number)
     assert 0 < len(rows_of(target)) < 4000
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command("data_sync"), env=environment, check=True, stdout=subprocess.DEVNULL)
     assert rows_of(target) == rows_of(source)
 
 

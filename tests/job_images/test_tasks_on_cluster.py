@@ -44,7 +44,7 @@ def default(cluster: Cluster, definitions: None, tmp_path: Path) -> Iterator[Kub
     process = OperatorProcess(tmp_path, cluster.kubeconfig, "default", MERP_PUBLISHED_CATALOGUES="true")
     process.start()
     yield kube
-    kube.kubectl("delete", "sj,jr", "--all", "--timeout=60s")
+    kube.kubectl("delete", "sj,jr", "--all", "--timeout=300s")
     kube.kubectl("delete", "--ignore-not-found", *LEFT, *BOUND)
     assert process.stop() == 0
 
@@ -71,7 +71,7 @@ def test_the_example_by_its_own_page(cluster: Cluster, default: Kube, gateway: G
         env=os.environ | {"MERP_CLUSTER": cluster.name},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -94,7 +94,7 @@ def test_the_example_by_its_own_page(cluster: Cluster, default: Kube, gateway: G
 
 def result_of(kube: Kube, name: str) -> Json:
     """What the only run of a JobRun left as its termination message, once it has a verdict."""
-    status = kube.until(f"{name} has a verdict", lambda: kube.verdict(name), 120)
+    status = kube.until(f"{name} has a verdict", lambda: kube.verdict(name))
     pods = kube.list("pods", f"job-name={status['run']}")
     message = pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
     document: Json = json.loads(message)

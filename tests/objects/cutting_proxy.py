@@ -12,6 +12,7 @@ passes as it comes, also answers without an end, such as watches. Connections th
 
 import asyncio
 import io
+import select
 import ssl
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -93,6 +94,7 @@ class CuttingProxy(ThreadedProxy):
         self._passing = asyncio.Event()
         self._passing.set()
         self._turn = asyncio.Lock()
+        self._under_way: set[asyncio.Task[web.StreamResponse]] = set()
 
     async def _start(self) -> None:
         connector = aiohttp.TCPConnector(limit=0, ssl=True if self._tls is None else self._tls)
@@ -111,19 +113,34 @@ class CuttingProxy(ThreadedProxy):
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def _stop(self) -> None:
+        # Who has come is accepted first, which takes some turns of the loop: asyncio would neither serve nor close what is
+        # half accepted when the listener goes.
+        for _ in range(10):
+            await asyncio.sleep(0)
         await self._runner.cleanup()
+        # A cut is brought to its end; who waits for a turn after it has nobody to answer any more.
+        async with self._turn:
+            for task in self._under_way:
+                task.cancel()
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._session.close()
+        # What was aborted is gone by the loop's next turn.
+        await asyncio.sleep(0)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        if not self._passing.is_set():
-            # Of the client that is just being ended: it must not hear anything any more, not even an end.
-            await self._passing.wait()
+        # A client that is just being ended must not hear anything any more, not even an end. The next one may be there
+        # already, and is told apart by its being alive: this may be a while after what it sent, or its end, has come.
+        await self._passing.wait()
+        if _has_ended(request):
             return _hung_up(request)
         try:
             if request.method not in WRITES:
                 return await self._stream(request)
             # What a client has sent is done also where it does not wait for the answer.
-            return await asyncio.shield(self._write(request, self._client))
+            task = asyncio.create_task(self._write(request, self._client))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+            return await asyncio.shield(task)
         except (aiohttp.ClientError, ConnectionError):
             # The server is away, or hung up in the middle of its answer.
             return _hung_up(request)
@@ -175,6 +192,16 @@ def _kept(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     for name in _HOP_BY_HOP:
         kept.popall(name, None)
     return kept
+
+
+def _has_ended(request: web.Request) -> bool:
+    """Whether the client's end of the connection is closed, as it is as soon as its process has ended."""
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        return True
+    poll = select.poll()
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 def _hung_up(request: web.Request) -> web.StreamResponse:

@@ -6,12 +6,12 @@ Moments are left out.
 """
 
 import json
-import sqlite3
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from kube import Kube
+from records_file import rows
 
 from merp_crds import names
 
@@ -67,8 +67,7 @@ def endings(kube: Kube, database: Path) -> frozenset[tuple[str, str, str | None]
 def records(database: Path) -> list[list[Any]]:
     """Every record, without its moments."""
     columns = "run_name, status, reason, trigger, due_time, attempts, opened_by, count, end_time IS NOT NULL"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        return [list(row) for row in connection.execute(f"SELECT {columns} FROM job_executions")]
+    return [list(row) for row in rows(database, f"SELECT {columns} FROM job_executions")]
 
 
 def _ordered(value: Any) -> Any:

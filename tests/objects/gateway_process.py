@@ -22,9 +22,10 @@ from sqlalchemy import URL
 Json = dict[str, Any]
 _ROOT = Path(__file__).parents[2]
 # Two seconds on a quiet machine; as with the operator.
-_START_SECONDS = 90.0
-_STOP_SECONDS = 60.0
-_ANSWER_SECONDS = 30.0
+_START_SECONDS = 300.0
+_STOP_SECONDS = 180.0
+_ANSWER_SECONDS = 120.0
+_PROBE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ class GatewayProcess:
     def readiness(self) -> tuple[int, Json]:
         """What a probe is told; (0, {}) where nobody answers."""
         try:
-            with self._opener.open(f"{self.url}/readyz", timeout=5) as answer:
+            with self._opener.open(f"{self.url}/readyz", timeout=_PROBE_SECONDS) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as error:
             return error.code, json.loads(error.read())

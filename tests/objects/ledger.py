@@ -1,12 +1,13 @@
 """What became of each due time, from the records and the API server's audit log alone: the spec is all it knows else."""
 
 import json
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from records_file import rows
 
 from merp_cluster.cluster import Cluster
 from merp_crds.schedule import Timetable
@@ -30,14 +31,12 @@ class Ledger:
 
     def verdicts(self, job: str, timetable: Timetable) -> dict[datetime, list[Verdict]]:
         """Every verdict of each due time of a job; a ranged record gives one to each of its due times."""
-        with sqlite3.connect(f"file:{self._database}?mode=ro", uri=True) as connection:
-            rows = connection.execute(
-                "SELECT e.due_time, e.status, e.reason, e.run_name, e.reason_params, e.trigger FROM job_executions e"
-                " JOIN jobs j ON j.id = e.job_id WHERE j.resource_name = ? AND e.end_time IS NOT NULL",
-                (job,),
-            ).fetchall()
+        query = (
+            "SELECT e.due_time, e.status, e.reason, e.run_name, e.reason_params, e.trigger FROM job_executions e"
+            " JOIN jobs j ON j.id = e.job_id WHERE j.resource_name = ? AND e.end_time IS NOT NULL"
+        )
         found: defaultdict[datetime, list[Verdict]] = defaultdict(list)
-        for due_time, status, reason, run, parameters, trigger in rows:
+        for due_time, status, reason, run, parameters, trigger in rows(self._database, query, job):
             if trigger not in _BY_CLOCK:
                 continue
             told = json.loads(parameters or "{}")
@@ -81,8 +80,14 @@ def deletions(cluster: Cluster, namespace: str) -> dict[str, datetime]:
     return found
 
 
+def audited(cluster: Cluster) -> list[str]:
+    """The lines of the API server's audit log. The last one may be just being written: it is left out until it ends."""
+    whole, _, _ = cluster.layout.log("audit").read_text().rpartition("\n")
+    return whole.splitlines()
+
+
 def _job_events(cluster: Cluster, namespace: str, verb: str) -> Iterator[dict[str, Any]]:
-    for line in cluster.layout.log("audit").read_text().splitlines():
+    for line in audited(cluster):
         event: dict[str, Any] = json.loads(line)
         # A path that is no resource has no object.
         target = event.get("objectRef") or {}

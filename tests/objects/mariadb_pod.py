@@ -1,5 +1,8 @@
 """A MariaDB server in a pod, with databases of the test's own, and the Secrets by which jobs come to them."""
 
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kube import Kube
@@ -19,6 +22,7 @@ class MariadbPod:
     def start(self, database: str = "shop") -> None:
         """Start it with one database, and wait until it answers."""
         env = {"MARIADB_DATABASE": database, "MARIADB_USER": "erp", "MARIADB_PASSWORD": PASSWORD}
+        self._kube.await_account()
         container = {
             "name": "mariadb",
             "image": self._image,
@@ -41,7 +45,7 @@ class MariadbPod:
                 "spec": {"containers": [container]},
             },
         )
-        self._kube.kubectl("wait", "--for=condition=Ready", "pod/mariadb", "--timeout=120s")
+        self._kube.kubectl("wait", "--for=condition=Ready", "pod/mariadb", "--timeout=300s")
 
     def add(self, database: str, script: str = "") -> None:
         """One more database and its Secret; `script` is SQL that is run in it."""
@@ -57,6 +61,24 @@ class MariadbPod:
             "exec", "-i", "mariadb", "--", *client, *([database] * bool(database)), stdin=script
         )
         return [line.split("\t") for line in printed.splitlines()]
+
+    @contextmanager
+    def held(self, statement: str, database: str) -> Iterator[None]:
+        """What a statement locks, for as long as the block lasts: whoever needs it waits. Nothing of it stays."""
+        layout = self._kube.cluster.layout
+        kubectl = [str(layout.bin / "kubectl"), f"--kubeconfig={layout.kubeconfig}", "-n", self._kube.namespace]
+        client = ["mariadb", "--user=root", "--batch", "--skip-column-names", "--unbuffered", database]
+        with subprocess.Popen(
+            [*kubectl, "exec", "-i", "mariadb", "--", *client], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as session:
+            assert session.stdin is not None
+            assert session.stdout is not None
+            # The block ends with the input, and the client's transaction with that.
+            with session.stdin:
+                session.stdin.write(f"BEGIN; {statement}; SELECT 'held';\n")
+                session.stdin.flush()
+                assert session.stdout.readline() == "held\n"
+                yield
 
     @staticmethod
     def _secret(database: str) -> Json:

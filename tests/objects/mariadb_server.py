@@ -33,13 +33,13 @@ class Server:
         """Start it, and wait until it answers."""
         # What it says before it has opened its log: limits of the machine.
         self.process = subprocess.Popen(self.command, stderr=subprocess.DEVNULL)
-        wait_until(lambda: _answers(self), 60)
+        wait_until(lambda: _answers(self), 300)
 
     def stop(self) -> None:
         """End it, as the machine does that it runs on; what it has is kept."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(60)
+            self.process.wait(180)
             self.process = None
 
     @property
@@ -49,7 +49,7 @@ class Server:
 
     def admin(self) -> "pymysql.Connection[Any]":
         """A connection of root's, with the server's own defaults."""
-        return pymysql.connect(host="127.0.0.1", port=self.port, user="root", autocommit=True, connect_timeout=5)
+        return pymysql.connect(host="127.0.0.1", port=self.port, user="root", autocommit=True, connect_timeout=30)
 
     def sql(self, statement: str, database: str | None = None) -> tuple[Any, ...]:
         """All rows of a statement that root executes on a connection of its own."""
@@ -70,7 +70,7 @@ class Server:
         return database_url("127.0.0.1", port or self.port, name, "root")
 
 
-def wait_until(what: Callable[[], object], seconds: float = 20) -> None:
+def wait_until(what: Callable[[], object], seconds: float = 60) -> None:
     """Return as soon as something is true; fail when it is not in time."""
     deadline = time.monotonic() + seconds
     while not what():

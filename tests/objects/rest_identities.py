@@ -31,7 +31,7 @@ IDENTITIES: Mapping[str, tuple[str, str] | None] = {
 }
 # No operator puts a pause into force, and what many requests find is no matter of their number.
 _SETTINGS = {"MERP_PAUSE_SECONDS": "0.1", "MERP_REQUESTS_PER_SECOND": "0"}
-_ANSWER_SECONDS = 30.0
+_ANSWER_SECONDS = 120.0
 _NOW = datetime(2026, 12, 1, tzinfo=UTC)
 
 
@@ -56,8 +56,10 @@ class RestIdentities:
         self.recorded = _history(database, kube.namespace, job["metadata"]["uid"])
         self.gateway = GatewayProcess(folder, kube, database, _SETTINGS)
         # The built-in roles take the chart's rules up a moment after it is installed.
-        for user in ("admin", "editor", "viewer"):
-            kube.until(f"the rights of {user}", partial(_may_list, kube, user))
+        for user, verb in (("admin", "restore"), ("editor", "delete"), ("viewer", "list")):
+            kube.until(f"the rights of {user}", partial(_may, kube, user, verb, "scheduledjobs"))
+        for user in ("admin", "editor"):
+            kube.until(f"{user} may ask for runs", partial(_may, kube, user, "create", "jobruns"))
 
     def status(self, method: str, path: str, token: str | None, body: bytes | None, media_type: str) -> int:
         """The status of an answer; a stream is not read."""
@@ -84,10 +86,10 @@ def _bound(kube: Kube, user: str) -> str:
     return kube.kubectl("create", "token", user).strip()
 
 
-def _may_list(kube: Kube, user: str) -> bool:
+def _may(kube: Kube, user: str, verb: str, plural: str) -> bool:
     account = f"--as=system:serviceaccount:{kube.namespace}:{user}"
     try:
-        kube.kubectl("get", "scheduledjobs", account)
+        kube.kubectl("auth", "can-i", verb, f"{plural}.scheduler.merp.io", account)
     except ClusterError:
         return False
     return True

@@ -4,12 +4,13 @@ It knows ScheduledJobs that wait by sinceLastRun and require All, and nothing of
 """
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from records_file import rows
 
 from merp_crds import names
 
@@ -41,13 +42,11 @@ class Record(NamedTuple):
 def read_records(database: Path) -> list[Record]:
     """All of an SQLite file."""
     columns = "job_name, run_name, due_time, trigger, status, start_time, end_time, opened_by"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        rows = connection.execute(f"SELECT {columns} FROM job_executions").fetchall()
     return [
         Record(
             job, run, _moment(due), trigger, status, _moment(start), None if end is None else _moment(end), _pairs(by)
         )
-        for job, run, due, trigger, status, start, end, by in rows
+        for job, run, due, trigger, status, start, end, by in rows(database, f"SELECT {columns} FROM job_executions")
     ]
 
 

@@ -1,13 +1,13 @@
 """Backfills, reruns and cancellations against a real API server, by an operator that is also killed."""
 
 import itertools
-import sqlite3
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import records_file
 from kube import Kube
 from operator_process import OperatorProcess
 
@@ -53,10 +53,7 @@ def backfill(name: str = "fill", *, end: int = 6, policy: str | None = None, **c
 
 
 def rows(process: OperatorProcess, columns: str) -> list[tuple[Any, ...]]:
-    if not process.database.exists():
-        return []
-    with sqlite3.connect(f"file:{process.database}?mode=ro", uri=True) as connection:
-        return connection.execute(f"SELECT {columns} FROM job_executions ORDER BY due_time, run_name").fetchall()
+    return records_file.rows(process.database, f"SELECT {columns} FROM job_executions ORDER BY due_time, run_name")
 
 
 def status(kube: Kube, name: str = "fill") -> Json:
@@ -68,12 +65,12 @@ def condition(kube: Kube, name: str, kind: str) -> Json | None:
     return next((entry for entry in status(kube, name).get("conditions") or [] if entry["type"] == kind), None)
 
 
-def ended(kube: Kube, name: str = "fill", seconds: float = 120) -> Json:
+def ended(kube: Kube, name: str = "fill") -> Json:
     def look() -> Json | None:
         found = status(kube, name)
         return found if found.get("endTime") else None
 
-    return kube.until(f"{name} ends", look, seconds)
+    return kube.until(f"{name} ends", look)
 
 
 def cancel(kube: Kube, name: str, by: str = '{"by":"anna"}') -> None:
@@ -91,7 +88,7 @@ def test_an_operator_that_is_killed_in_the_middle_goes_on_where_it_was(
     kube.apply(scheduled_job(task_image, history={"successful": 1, "failed": 1}))
     kube.apply(backfill())
     for started in (1, 2, 4):
-        kube.until(f"{started} are started", lambda n=started: status(kube).get("started", 0) >= n, 60)
+        kube.until(f"{started} are started", lambda n=started: status(kube).get("started", 0) >= n)
         operator.kill()
         time.sleep(1)  # the run that is under way may end while nobody looks
         operator.start()
@@ -150,14 +147,14 @@ def test_a_cancelled_backfill_ends_its_runs_and_starts_no_more(
     expected = [("cancelled", "CancelledByUser")] * 2
     kube.until("the records", lambda: rows(operator, "status, reason") == expected)
     assert len(kube.list("jobs")) == 2
-    kube.until("no pod is left", lambda: not kube.list("pods"), 60)
+    kube.until("no pod is left", lambda: not kube.list("pods"))
 
 
 def test_runs_by_hand_are_cancelled_by_either_name(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
     kube.apply(scheduled_job(task_image, func="sleep_for", args=[600], concurrencyPolicy="Allow"))
     kube.apply(job_run("one"), job_run("two"))
     for name in ("one", "two"):
-        kube.until(f"{name} runs", lambda name=name: status(kube, name).get("state") == "running", 60)
+        kube.until(f"{name} runs", lambda name=name: status(kube, name).get("state") == "running")
     cancel(kube, "one")
     cancel(kube, status(kube, "two")["run"], by="")
     for name, message in (("one", "cancelled by anna"), ("two", "cancelled")):

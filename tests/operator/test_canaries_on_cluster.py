@@ -54,8 +54,8 @@ def test_c59_no_canary_is_told(kube: Kube, operator: OperatorProcess, gateway: G
         body = gateway.ask("GET", f"/api/v1/executions/{runs[name]}").body
         return body if body["recorded"] and body["end_time"] else None
 
-    leak = kube.until("leak is recorded", lambda: ended("leak"), 90)
-    echo = kube.until("echo is recorded", lambda: ended("echo"), 90)
+    leak = kube.until("leak is recorded", lambda: ended("leak"))
+    echo = kube.until("echo is recorded", lambda: ended("echo"))
     assert (leak["status"], echo["status"]) == ("failed", "success")
     assert "***" in leak["error"]
     refused = gateway.ask("POST", "/api/v1/jobs/echo/execute", {"kwargs": {"api_key": PARAMETER}, "nope": PARAMETER})

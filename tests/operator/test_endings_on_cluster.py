@@ -2,13 +2,13 @@
 
 import json
 import socket
-import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from kube import Kube
 from operator_process import OperatorProcess
+from records_file import dicts
 
 from merp_cluster.cluster import Cluster
 from merp_cluster.errors import ClusterError
@@ -56,13 +56,17 @@ def limit(kube: Kube, seconds: int | None) -> None:
     kube.kubectl("patch", "sj", "j", "--type=merge", "-p", json.dumps({"spec": {"pendingTimeoutSeconds": seconds}}))
 
 
-def until_event(kube: Kube, reason: str) -> None:
+def until_event(kube: Kube, reason: str, named: str) -> None:
     """Wait until Kubernetes has told of that."""
-    kube.until(f"it is told: {reason}", lambda: any(found["reason"] == reason for found in kube.list("events")), 90)
+
+    def told() -> bool:
+        return any(found["reason"] == reason and named in found["message"] for found in kube.list("events"))
+
+    kube.until(f"it is told: {reason}: {named}", told)
 
 
-def verdict(kube: Kube, name: str = "once", seconds: float = 90) -> Json:
-    return kube.until(f"{name} has a verdict", lambda: kube.verdict(name), seconds)
+def verdict(kube: Kube, name: str = "once") -> Json:
+    return kube.until(f"{name} has a verdict", lambda: kube.verdict(name))
 
 
 def run_name(kube: Kube, name: str = "once") -> str:
@@ -78,17 +82,15 @@ def working(kube: Kube) -> Json:
     def look() -> Json | None:
         return next((pod for pod in kube.list("pods") if pod["status"].get("phase") == "Running"), None)
 
-    return kube.until("its task is at work", look, 90)
+    return kube.until("its task is at work", look)
 
 
 def record(process: OperatorProcess, kube: Kube) -> Json:
     """The only record, once it has a verdict."""
 
     def look() -> Json | None:
-        with sqlite3.connect(f"file:{process.database}?mode=ro", uri=True) as connection:
-            connection.row_factory = sqlite3.Row
-            found = connection.execute("SELECT * FROM job_executions WHERE end_time IS NOT NULL").fetchall()
-        return dict(found[0]) if len(found) == 1 else None
+        found = dicts(process.database, "SELECT * FROM job_executions WHERE end_time IS NOT NULL")
+        return found[0] if len(found) == 1 else None
 
     found = kube.until("the record", look)
     for name in ("attempt_details", "reason_params", "result"):
@@ -143,9 +145,9 @@ def test_c38_what_cannot_start_is_told_and_then_ended(
 ) -> None:
     kube.apply(scheduled_job(task_image, template={"image": task_image} | template))
     ask(kube)
-    kube.until("the condition says what it waits for", lambda: told in waits_for(kube), 90)
+    kube.until("the condition says what it waits for", lambda: told in waits_for(kube))
     if "volumes" in template:
-        until_event(kube, "FailedMount")
+        until_event(kube, "FailedMount", named)
     # Not from the beginning: how soon a busy node says what it lacks is its own affair.
     limit(kube, 8)
     found = verdict(kube)
@@ -164,9 +166,11 @@ def test_c38_what_cannot_start_is_told_and_then_ended(
 
 def test_a_run_that_gets_no_pod_is_ended(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
     kube.kubectl("create", "quota", "none", "--hard=pods=0")
+    # Before its status is made a quota refuses pods too, and for another reason.
+    kube.kubectl("wait", "quota/none", "--for=jsonpath={.status.hard.pods}=0", "--timeout=300s")
     kube.apply(scheduled_job(task_image))
     ask(kube)
-    until_event(kube, "FailedCreate")
+    until_event(kube, "FailedCreate", "exceeded quota: none")
     limit(kube, 3)
     found = verdict(kube)
     assert (found["verdict"], found["reason"]) == ("failed", "StartRefused")
@@ -193,9 +197,13 @@ def test_c38_a_correction_ends_what_waits_for_the_wrong_image(
 
 
 def test_what_starts_in_time_is_not_touched(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
-    kube.apply(scheduled_job(task_image, func="sleep_for", args=[35], pendingTimeoutSeconds=25))
+    kube.apply(scheduled_job(task_image, func="sleep_for", args=[35]))
     ask(kube)
-    assert verdict(kube, seconds=150)["verdict"] == "success"
+    working(kube)
+    # Not from the beginning: how soon a busy node starts a pod is its own affair. It works for longer than that from now on.
+    limit(kube, 3)
+    kube.until("the limit is seen", lambda: kube.condition("j", "Ready"))
+    assert verdict(kube)["verdict"] == "success"
     assert record(operator, kube)["result"] == {"slept": 35}
 
 
@@ -227,10 +235,10 @@ def test_c40_a_container_that_never_ends_does_not_hide_how_the_task_ended(
         found = kube.get("jobs", name)
         return found if found is not None and ENDED in (found["metadata"].get("annotations") or {}) else None
 
-    kube.until("the operator ends it", ended, 90)
+    kube.until("the operator ends it", ended)
     # Killed before it could read what the task said; the pod that said it is gone when the next one comes.
     operator.kill()
-    kube.until("the pod is gone", lambda: not kube.list("pods"), 60)
+    kube.until("the pod is gone", lambda: not kube.list("pods"))
     operator.start()
     found = verdict(kube)
     assert (found["verdict"], found["reason"]) == expected[:2]
@@ -271,8 +279,11 @@ def test_c41_a_timeout_in_the_pull_says_that_the_task_never_started(
     kube: Kube, operator: OperatorProcess, silent_registry: str
 ) -> None:
     image = f"{silent_registry}/erp/runner:7"
-    kube.apply(scheduled_job(image, timeoutSeconds=5))
+    kube.apply(scheduled_job(image, timeoutSeconds=3600))
     ask(kube)
+    kube.until("its pod has a node", lambda: any(pod["spec"].get("nodeName") for pod in kube.list("pods")))
+    # Not from the beginning: a busy machine may need longer until there is a pod that waits for its image.
+    kube.kubectl("patch", "job", run_name(kube), "--type=merge", "-p", '{"spec":{"activeDeadlineSeconds":5}}')
     found = verdict(kube)
     assert (found["verdict"], found["reason"]) == ("timeout", "DeadlineBeforeStart")
     assert found["message"] == (
@@ -345,7 +356,7 @@ def test_c35_with_a_retry_it_is_tried_again_under_the_same_record(
     kube.apply(scheduled_job(task_image, func="sleep_for", args=[30], retry={"limit": 1}))
     ask(kube)
     kube.kubectl("delete", "pod", working(kube)["metadata"]["name"], "--wait=false")
-    assert verdict(kube, seconds=150)["verdict"] == "success"
+    assert verdict(kube)["verdict"] == "success"
     row = record(operator, kube)
     assert (row["attempts"], row["result"]) == (2, {"slept": 30})
     assert [entry.get("reason") for entry in row["attempt_details"]] == ["PodDeleted", None]
@@ -369,7 +380,7 @@ def test_c35_an_evicted_pod_does_not_use_up_a_retry(
     kube.apply(scheduled_job(task_image, func="sleep_for", args=[30], retry={"limit": limit}))
     ask(kube)
     evict(kube, working(kube))
-    assert verdict(kube, seconds=150)["verdict"] == "success"
+    assert verdict(kube)["verdict"] == "success"
     row = record(operator, kube)
     assert (row["attempts"], row["result"]) == (2, {"slept": 30})
     assert [entry.get("reason") for entry in row["attempt_details"]] == ["Evicted", None]
@@ -377,14 +388,14 @@ def test_c35_an_evicted_pod_does_not_use_up_a_retry(
 
 def test_c35_a_drained_node_gives_the_run_back(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
     """The only node there is: until it is back the run waits, and says for what."""
-    kube.apply(scheduled_job(task_image, func="sleep_for", args=[30], pendingTimeoutSeconds=120))
+    kube.apply(scheduled_job(task_image, func="sleep_for", args=[30], pendingTimeoutSeconds=1200))
     ask(kube)
     node = working(kube)["spec"]["nodeName"]
     selector = "scheduler.merp.io/scheduled-job=j"
     try:
-        kube.kubectl("drain", node, f"--pod-selector={selector}", "--timeout=60s")
+        kube.kubectl("drain", node, f"--pod-selector={selector}", "--timeout=300s")
         kube.until("the condition says that there is no node", lambda: "no node takes it" in waits_for(kube))
     finally:
         kube.kubectl("uncordon", node)
-    assert verdict(kube, seconds=150)["verdict"] == "success"
+    assert verdict(kube)["verdict"] == "success"
     assert record(operator, kube)["attempts"] == 2

@@ -35,13 +35,19 @@ def ask(kube: Kube, scheduled_job: str, name: str, **spec: Any) -> None:
     )
 
 
-def verdict(kube: Kube, name: str, seconds: float = 60) -> tuple[str, str]:
-    found = kube.until(f"{name} has a verdict", lambda: kube.verdict(name), seconds)
+def verdict(kube: Kube, name: str) -> tuple[str, str]:
+    found = kube.until(f"{name} has a verdict", lambda: kube.verdict(name))
     return found["verdict"], found["reason"]
 
 
 def status(kube: Kube, name: str) -> Json:
     found: Json = (kube.get("scheduledjobs", name) or {}).get("status") or {}
+    return found
+
+
+def status_of(kube: Kube, run: str) -> Json:
+    """A JobRun's status."""
+    found: Json = (kube.get("jobruns", run) or {}).get("status") or {}
     return found
 
 
@@ -96,7 +102,7 @@ def test_c28_one_run_for_each_success_of_the_upstream(kube: Kube, operator: Oper
     operator.start()
     for number in range(3):
         assert verdict(kube, f"good-{number}")[0] == "success"
-    kube.until("each success opened one", lambda: len(status(kube, "down-ok").get("recent", [])) == 3, 60)
+    kube.until("each success opened one", lambda: len(status(kube, "down-ok").get("recent", [])) == 3)
     entries = status(kube, "down-ok")["recent"]
     assert {(entry["trigger"], entry["verdict"]) for entry in entries} == {("dependency", "success")}
     assert len({entry["run"] for entry in status(kube, "down-ok")["opened"]}) == 3
@@ -142,11 +148,11 @@ def test_a_cycle_is_told_on_every_member_and_heals(kube: Kube, operator: Operato
 
 
 def test_c20_a_queue_runs_one_at_a_time_in_order(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
-    kube.apply(by_hand(task_image, "queue", concurrencyPolicy="Queue", maxQueued=2, task={"func": "sleep_for"}))
+    kube.apply(by_hand(task_image, "queue", concurrencyPolicy="Queue", maxQueued=2, task={"func": "work_until"}))
     ready(kube, "queue")
-    for number, seconds in enumerate((25, 1, 1, 1)):
-        # The first one is at work until all have come.
-        ask(kube, "queue", f"q-{number}", dueTime=f"2026-01-0{number + 1}T00:00:00Z", args=[seconds])
+    for number, path in enumerate(("/tmp/all-have-come", "/tmp", "/tmp", "/tmp")):
+        # The first one is at work until it is told that all have come.
+        ask(kube, "queue", f"q-{number}", dueTime=f"2026-01-0{number + 1}T00:00:00Z", args=[path])
         kube.until("it is taken", lambda name=f"q-{number}": (kube.get("jobruns", name) or {}).get("status"))
     kube.until(
         "one says its place",
@@ -155,7 +161,9 @@ def test_c20_a_queue_runs_one_at_a_time_in_order(kube: Kube, operator: OperatorP
         ],
     )
     assert verdict(kube, "q-3") == ("skipped", "QueueFull")
-    runs = [verdict(kube, f"q-{number}", 120) for number in range(3)]
+    kube.until("the first is at work", lambda: status_of(kube, "q-0").get("state") == "running")
+    kube.kubectl("exec", f"job/{status_of(kube, 'q-0')['run']}", "--", "touch", "/tmp/all-have-come")
+    runs = [verdict(kube, f"q-{number}") for number in range(3)]
     assert runs == [("success", "Completed")] * 3
     ended = [(kube.get("jobruns", f"q-{number}") or {})["status"] for number in range(3)]
     assert [entry["endTime"] for entry in ended] == sorted(entry["endTime"] for entry in ended)
@@ -164,12 +172,12 @@ def test_c20_a_queue_runs_one_at_a_time_in_order(kube: Kube, operator: OperatorP
 
 
 def test_the_newest_run_replaces_the_one_before(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
-    kube.apply(by_hand(task_image, "r", concurrencyPolicy="Replace", task={"func": "sleep_for", "args": [120]}))
+    kube.apply(by_hand(task_image, "r", concurrencyPolicy="Replace", task={"func": "sleep_for", "args": [3600]}))
     ready(kube, "r")
     ask(kube, "r", "old")
     kube.until(
         "it runs", lambda: [entry for entry in status(kube, "r").get("active", []) if entry["state"] == "running"]
     )
     ask(kube, "r", "new", args=[1])
-    assert verdict(kube, "old", 90) == ("cancelled", "Replaced")
-    assert verdict(kube, "new", 90) == ("success", "Completed")
+    assert verdict(kube, "old") == ("cancelled", "Replaced")
+    assert verdict(kube, "new") == ("success", "Completed")

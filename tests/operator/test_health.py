@@ -23,8 +23,7 @@ class Asked:
     ],
 )
 async def test_alive_is_who_goes_on_asking(silent: list[float], healthy: int) -> None:
-    now = time.monotonic()
-    app = health.application(lambda: [Asked(now - seconds) for seconds in silent], lambda: True)
+    app = health.application(lambda: [Asked(time.monotonic() - seconds) for seconds in silent], lambda: True)
     async with TestClient(TestServer(app)) as client:
         answer = await client.get("/healthz")
         assert answer.status == healthy

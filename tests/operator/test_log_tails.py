@@ -56,7 +56,7 @@ def run(*pods: Json) -> Run:
 async def read(tails: LogTails, looked: asyncio.Event) -> None:
     """Let it work until it asks for a look."""
     work = asyncio.create_task(tails.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await looked.wait()
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)

@@ -1,13 +1,13 @@
 """What a failed attempt said last is in its record, attempt by attempt, also where its Job is gone."""
 
 import json
-import sqlite3
 from typing import Any
 
 import pytest
 from cluster_objects import minutely
 from kube import Kube
 from operator_process import OperatorProcess
+from records_file import rows
 
 from merp_crds import names
 
@@ -18,9 +18,8 @@ Json = dict[str, Any]
 
 def row(operator: OperatorProcess) -> tuple[str | None, list[Json], str]:
     """Log tail, attempts and when they were written, of the one record."""
-    with sqlite3.connect(f"file:{operator.database}?mode=ro", uri=True) as connection:
-        query = "SELECT log_tail, attempt_details, recorded_at FROM job_executions WHERE end_time IS NOT NULL"
-        [(tail, details, at)] = connection.execute(query).fetchall() or [(None, None, "")]
+    query = "SELECT log_tail, attempt_details, recorded_at FROM job_executions WHERE end_time IS NOT NULL"
+    [(tail, details, at)] = rows(operator.database, query) or [(None, None, "")]
     return tail, json.loads(details or "[]"), at
 
 
@@ -38,9 +37,9 @@ def test_the_log_of_each_failed_attempt_is_kept(kube: Kube, operator: OperatorPr
         "spec": {"scheduledJob": "j", "dueTime": "2026-01-01T00:00:00Z"},
     }
     kube.apply(body, ask)
-    assert kube.until("it has failed", lambda: kube.verdict("once"), 90)["verdict"] == "failed"
-    kube.until("the log is recorded", lambda: row(operator)[0], 30)
-    kube.until("its Job is gone", lambda: not kube.list("jobs"), 30)
+    assert kube.until("it has failed", lambda: kube.verdict("once"))["verdict"] == "failed"
+    kube.until("the log is recorded", lambda: row(operator)[0])
+    kube.until("its Job is gone", lambda: not kube.list("jobs"))
     tail, attempts, at = row(operator)
     assert [entry["exitCode"] for entry in attempts] == [3, 3]
     said = [f"attempt of {entry['pod']}\n库存 is locked" for entry in attempts]
@@ -49,5 +48,5 @@ def test_the_log_of_each_failed_attempt_is_kept(kube: Kube, operator: OperatorPr
     operator.kill()
     operator.start()
     kube.kubectl("annotate", "sj", "j", "looked=again")
-    kube.until("it was looked at", lambda: kube.condition("j", "Ready"))
+    kube.until("it was looked at", lambda: 'merp_reconcile_total{result="done"}' in operator.metrics())
     assert row(operator) == (tail, attempts, at)

@@ -88,7 +88,7 @@ async def played() -> AsyncIterator[Played]:
 
 async def run(played: Played) -> "asyncio.Task[None]":
     task = asyncio.create_task(played.published.run())
-    await asyncio.wait_for(played.published.reflector.synced.wait(), 10)
+    await asyncio.wait_for(played.published.reflector.synced.wait(), 60)
     return task
 
 
@@ -109,7 +109,7 @@ async def test_the_jobs_of_a_namespace_are_looked_at_when_its_catalogues_change(
     for version, (kind, tasks) in enumerate([("ADDED", ["a"]), ("MODIFIED", ["b"]), ("DELETED", ["b"])], start=101):
         item = config_map("c", version=version, **{"catalogue.json": catalogue_text(*tasks)})
         played.server.lines.put_nowait({"type": kind, "object": item})
-        assert await asyncio.wait_for(played.changes.get(), 10) == "ns"
+        assert await asyncio.wait_for(played.changes.get(), 60) == "ns"
         assert played.known() == ({} if kind == "DELETED" else {("ns", IMAGE): tasks})
     # What changes nothing of its tasks has nobody look.
     for version in (105, 106):
@@ -117,14 +117,14 @@ async def test_the_jobs_of_a_namespace_are_looked_at_when_its_catalogues_change(
         item["metadata"]["annotations"] = {"note": str(version)}
         played.server.lines.put_nowait({"type": "MODIFIED", "object": item})
     played.server.lines.put_nowait({"type": "ADDED", "object": config_map("d", "last", version=107)})
-    assert [await asyncio.wait_for(played.changes.get(), 10) for _ in range(2)] == ["ns", "last"]
+    assert [await asyncio.wait_for(played.changes.get(), 60) for _ in range(2)] == ["ns", "last"]
     task.cancel()
 
 
 async def test_a_broken_one_is_told_by_name_and_harms_no_other(played: Played) -> None:
     played.server.listed = [config_map("broken", **{"catalogue.json": "{"}), config_map("good", "ns")]
     task = await run(played)
-    event = await asyncio.wait_for(played.server.events.get(), 10)
+    event = await asyncio.wait_for(played.server.events.get(), 60)
     assert event["involvedObject"] == {
         "apiVersion": "v1", "kind": "ConfigMap", "name": "broken", "namespace": "ns", "uid": "uid-ns-broken"
     }  # fmt: skip
@@ -138,7 +138,7 @@ async def test_an_event_that_is_refused_ends_nothing(played: Played) -> None:
     played.server.refused = 1
     played.server.listed = [config_map("x", image=""), config_map("y", image="")]
     task = await run(played)
-    event = await asyncio.wait_for(played.server.events.get(), 30)
+    event = await asyncio.wait_for(played.server.events.get(), 60)
     assert event["involvedObject"]["name"] == "y"
     assert not task.done()
     task.cancel()

@@ -74,9 +74,9 @@ class Life:
             "spec": {"scheduledJob": name, "dueTime": "2026-01-01T00:00:00Z"},
         }
         self._kube.apply(body, ask)
-        told = self._kube.until("it has a verdict", lambda: self._kube.verdict(f"{name}-once"), 90)
+        told = self._kube.until("it has a verdict", lambda: self._kube.verdict(f"{name}-once"))
         assert told["verdict"] == "success"
-        self._kube.until("its Job is recorded and gone", lambda: not self._kube.list("jobs"), 60)
+        self._kube.until("its Job is recorded and gone", lambda: not self._kube.list("jobs"))
         return name
 
     def records(self, name: str) -> list[tuple[str, int]]:
@@ -88,7 +88,7 @@ class Life:
         return [(str(status), int(ended)) for status, ended in self._server.sql(query, self.database)]
 
 
-@pytest.mark.timeout(900)  # the long form kills at every write of a run's life, twice
+@pytest.mark.timeout(1800)  # the long form kills at every write of a run's life, twice
 def test_no_record_is_lost_and_none_is_there_twice(kube: Kube, server: Server, task_image: str, tmp_path: Path) -> None:
     with Life(kube, server, tmp_path, task_image) as life:
         before = len(life.proxy.writes)

@@ -54,6 +54,7 @@ def test_neither_an_edit_nor_a_pause_is_an_outage(kube: Kube, operator: Operator
     """C13 and C14: the native clock would start the minute that passed, if its books said nothing."""
     if now().second > 35:
         wait_until(next_minute())
+    began = now()
     kube.apply(
         minutely(task_image, "edited", schedule=FAR),
         minutely(task_image, "zone", schedule=FAR),
@@ -62,6 +63,7 @@ def test_neither_an_edit_nor_a_pause_is_an_outage(kube: Kube, operator: Operator
     )
     kube.kubectl("annotate", "scheduledjob", "paused", f"{PAUSED}={{}}")
     accounted(kube, "edited", "zone", "paused", "suspended")
+    kube.until("the pause is in force", lambda: (kube.condition("paused", "Paused") or {}).get("status") == "True")
     passed = next_minute()
     wait_until(passed + timedelta(seconds=5))
     cron = f"{passed.minute} {passed.hour} * * *"
@@ -75,13 +77,20 @@ def test_neither_an_edit_nor_a_pause_is_an_outage(kube: Kube, operator: Operator
     tomorrow = rfc3339(passed + timedelta(days=1))
     for name in ("edited", "zone"):
         kube.until("tomorrow is next", lambda name=name: status(kube, name).get("nextRunTime") == tomorrow)
-    following = passed + timedelta(minutes=1)
+
+    def runs(name: str, begin: datetime) -> set[str]:
+        """The names of a job's runs since then."""
+        return {names.run_name_for_due_time(name, due) for due in EVERY_MINUTE.between(begin, now())}
+
+    def there() -> set[str]:
+        return {job["metadata"]["name"] for job in kube.list("jobs")}
+
     for name in ("paused", "suspended"):
-        run = names.run_name_for_due_time(name, following)
-        kube.until("the next minute runs", lambda run=run: kube.get("jobs", run), 90)
+        kube.until("one of the next minutes runs", lambda name=name: there() & runs(name, passed))
     # The native clock had its time: what it would have started for the minute before would be here.
-    runs = {job["metadata"]["name"] for job in kube.list("jobs")}
-    assert runs == {names.run_name_for_due_time(name, following) for name in ("paused", "suspended")}
+    before_the_pause = runs("paused", began) - runs("paused", passed - timedelta(minutes=1))
+    found = there()
+    assert found <= before_the_pause | runs("paused", passed) | runs("suspended", passed)
     told = {name: status(kube, name).get("recent") or [] for name in ("edited", "zone", "paused", "suspended")}
     assert [entry for entries in told.values() for entry in entries if entry["verdict"] == "missed"] == []
 
@@ -91,7 +100,7 @@ def test_a_run_by_hand_holds_back_the_native_clock_with_the_operator_dead(
 ) -> None:
     if now().second > 30:
         wait_until(next_minute())
-    kube.apply(minutely(task_image, "j", task={"func": "sleep_for", "args": [100]}))
+    kube.apply(minutely(task_image, "j", task={"func": "sleep_for", "args": [3600]}))
     accounted(kube, "j")
     kube.apply(
         {
@@ -110,12 +119,11 @@ def test_a_run_by_hand_holds_back_the_native_clock_with_the_operator_dead(
     kube.until(
         "the native clock sees that it may not",
         lambda: [event for event in kube.list("events") if event["reason"] == "JobAlreadyActive"],
-        (due - now()).total_seconds() + 20,
     )
     assert kube.get("jobs", names.run_name_for_due_time("j", due)) is None
     assert [event["message"] for event in kube.list("events") if event["reason"] == "UnexpectedJob"] == []
     operator.start()
-    found = kube.until("it is told", lambda: ledger.verdicts("j", EVERY_MINUTE).get(due), 60)
+    found = kube.until("it is told", lambda: ledger.verdicts("j", EVERY_MINUTE).get(due))
     assert [kind[:2] for kind in found] == [("skipped", "Overlap")]
     last = ((kube.get("cronjobs", "j") or {}).get("status") or {})["lastScheduleTime"]
     assert last >= rfc3339(due)
@@ -135,7 +143,7 @@ def test_c16_a_moment_that_has_just_passed(
     only = Timetable.of(Schedule.model_validate(at))
     ancient = Timetable.of(Schedule.model_validate({"at": "2020-01-01T00:00:00Z"}))
     for name, timetable in (("latest", only), ("skip", only), ("late", only), ("ancient", ancient)):
-        kube.until(f"{name} has its verdict", lambda name=name, table=timetable: ledger.verdicts(name, table), 60)
+        kube.until(f"{name} has its verdict", lambda name=name, table=timetable: ledger.verdicts(name, table))
     operator.kill()
     operator.start()
     kube.apply(minutely(task_image, "witness", schedule=FAR))
@@ -152,7 +160,8 @@ def test_c16_a_moment_that_has_just_passed(
     assert len(kube.list("jobs")) == 1
     assert kube.list("cronjobs", "scheduler.merp.io/scheduled-job=latest") == []
     kube.until(
-        "it says that it is over", lambda: (kube.condition("latest", "OnSchedule") or {})["reason"] == "Completed"
+        "it says that it is over",
+        lambda: (kube.condition("latest", "OnSchedule") or {}).get("reason") == "Completed",
     )
     assert (kube.condition("latest", "OnSchedule") or {})["status"] == "True"
     assert status(kube, "latest")["clock"] == "Operator"
@@ -161,7 +170,12 @@ def test_c16_a_moment_that_has_just_passed(
 def test_what_the_native_clock_cannot_carry_the_operator_starts(
     kube: Kube, operator: OperatorProcess, task_image: str, ledger: Ledger
 ) -> None:
-    soon = now().replace(microsecond=0) + timedelta(seconds=20)
+    began = now()
+    kube.apply(minutely(task_image, "first", suspend=True))
+    accounted(kube, "first")
+    # All are to be there before: so much longer than the first took, however slow the machine is.
+    soon = now().replace(microsecond=0) + timedelta(seconds=10) + 10 * (now() - began)
+    soon = soon.replace(microsecond=0)
     schedules: dict[str, Json] = {
         "interval": {"intervalSeconds": 7},
         "at": {"at": rfc3339(soon)},
@@ -169,7 +183,8 @@ def test_what_the_native_clock_cannot_carry_the_operator_starts(
     }
     kube.apply(
         *(
-            minutely(task_image, name, schedule=schedule, concurrencyPolicy="Allow")
+            # All: one that is late is started all the same.
+            minutely(task_image, name, schedule=schedule, concurrencyPolicy="Allow", missed={"policy": "All"})
             for name, schedule in schedules.items()
         )
     )
@@ -180,17 +195,19 @@ def test_what_the_native_clock_cannot_carry_the_operator_starts(
     end = now()
     for name, schedule in schedules.items():
         table = Timetable.of(Schedule.model_validate(schedule))
-        kube.until(f"{name} ran", lambda name=name, table=table: not ledger.faults(name, table, begin, end), 60)
+        kube.until(f"{name} ran", lambda name=name, table=table: not ledger.faults(name, table, begin, end))
         kinds = [kind for kinds in ledger.verdicts(name, table).values() for kind in kinds]
         assert {kind[:2] for kind in kinds} == {("success", "Completed")}
     assert len(ledger.verdicts("window", Timetable.of(Schedule.model_validate(schedules["window"])))) == 2
-    assert kube.list("cronjobs") == []
+    assert [item["metadata"]["name"] for item in kube.list("cronjobs")] == ["first"]
 
 
 def test_a_calendar_moves_and_heals(kube: Kube, operator: OperatorProcess, task_image: str) -> None:
     """A job that names a calendar waits for it; a day off is skipped; the calendar's change is no outage."""
     calendar = f"c-{kube.namespace}"
-    daily = {"cron": "0 2 * * *", "calendar": {"name": calendar, "onHoliday": "Skip"}}
+    # Half a day away, so that no due time comes meanwhile.
+    due = (now() + timedelta(hours=12)).replace(minute=0, second=0, microsecond=0)
+    daily = {"cron": f"0 {due.hour} * * *", "calendar": {"name": calendar, "onHoliday": "Skip"}}
     kube.apply(minutely(task_image, "daily", schedule=daily))
 
     def reason() -> str | None:
@@ -198,7 +215,7 @@ def test_a_calendar_moves_and_heals(kube: Kube, operator: OperatorProcess, task_
         return None if found is None else str(found["reason"])
 
     kube.until("it says what is missing", lambda: reason() == "InvalidCalendar")
-    day = (now() + timedelta(days=1 if now().hour >= 2 else 0)).date()
+    day = due.date()
     body = {
         "apiVersion": names.API_VERSION,
         "kind": "BusinessCalendar",
@@ -208,9 +225,9 @@ def test_a_calendar_moves_and_heals(kube: Kube, operator: OperatorProcess, task_
     kube.apply(body)
     try:
         kube.until("it is ready", lambda: reason() == "Valid")
-        kube.until("it is next", lambda: status(kube, "daily").get("nextRunTime") == f"{day}T02:00:00Z")
+        kube.until("it is next", lambda: status(kube, "daily").get("nextRunTime") == rfc3339(due))
         kube.apply(body | {"spec": body["spec"] | {"holidays": [{"date": f"{day}"}]}})
-        moved = f"{day + timedelta(days=1)}T02:00:00Z"
+        moved = rfc3339(due + timedelta(days=1))
         kube.until("the day off is left out", lambda: status(kube, "daily").get("nextRunTime") == moved)
         assert status(kube, "daily")["clock"] == "Operator"
         shown = kube.cluster.api.get(f"/apis/scheduler.merp.io/v1/businesscalendars/{calendar}")

@@ -136,10 +136,10 @@ def test_a_dump_while_records_are_written_is_one_moment(mariadb, filled, tmp_pat
 
     with ThreadPoolExecutor() as threads:
         writer = threads.submit(write)
-        assert started.wait(20)
+        assert started.wait(60)
         run([dump[0], *client, *dump[1:]])
         stop.set()
-        assert writer.result(30) > 1
+        assert writer.result(60) > 1
     run([load[0], *client, *load[1:]])
     restored = create_engine(target)
     found = contents(restored)

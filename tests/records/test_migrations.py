@@ -189,12 +189,12 @@ def test_a_migrator_waits_for_another_one_and_leaves_no_lock(mariadb, poll) -> N
     def hold() -> None:
         with merp_records.migrations._locked(engine):
             held.set()
-            assert release.wait(30)
+            assert release.wait(90)
 
     processes = f"SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{engine.url.database}'"
     with ThreadPoolExecutor() as threads:
         first = threads.submit(hold)
-        assert held.wait(30)
+        assert held.wait(60)
         second = threads.submit(upgrade, engine)
         try:
             poll(lambda: mariadb.sql(f"{processes} AND state = 'User lock'") == ((1,),))
@@ -202,8 +202,8 @@ def test_a_migrator_waits_for_another_one_and_leaves_no_lock(mariadb, poll) -> N
             assert schema_state(engine) is SchemaState.MISSING
         finally:
             release.set()
-        first.result(30)
-        second.result(30)
+        first.result(60)
+        second.result(60)
     assert is_current(engine)
     engine.dispose()
     poll(lambda: mariadb.sql(processes) == ((0,),))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 
 import pytest
 from mariadb_server import running
@@ -36,7 +37,7 @@ class Watched:
 
     async def told(self, sentence: str) -> None:
         """Until an error says this."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not any(sentence in entry.getMessage() for entry in self.errors()):
                 self._line.clear()
                 await self._line.wait()
@@ -47,7 +48,9 @@ class Watched:
         self._committed.clear()
 
     def errors(self) -> list[logging.LogRecord]:
-        return [entry for entry in self._caplog.records if entry.levelno >= logging.ERROR]
+        # Of the operator alone: of what an earlier test left behind asyncio tells when it is collected.
+        ours = [entry for entry in self._caplog.records if entry.name.startswith("merp_operator")]
+        return [entry for entry in ours if entry.levelno >= logging.ERROR]
 
     async def end(self) -> None:
         self._task.cancel()
@@ -182,19 +185,23 @@ async def test_a_server_without_room(watch, make_job, make_run) -> None:
 async def test_a_sqlite_file_without_room(tmp_path, migrated_sqlite, watch, make_job, make_run) -> None:
     path = tmp_path / "records.db"
     path.write_bytes(migrated_sqlite.read_bytes())
-    engine, pages = create_engine(database_url(sqlite_path=path)), []
+    engine, full = create_engine(database_url(sqlite_path=path)), threading.Event()
+    full.set()
 
     @event.listens_for(engine, "connect")
     def limit(dbapi_connection, _) -> None:
-        cursor = dbapi_connection.cursor()
-        pages.append(cursor.execute("PRAGMA page_count").fetchone()[0])
-        cursor.execute(f"PRAGMA max_page_count = {pages[0] if len(pages) == 1 else 1_000_000}")
+        # Of every connection: who rolls up days has one too, and which of the two comes first is not known.
+        if full.is_set():
+            cursor = dbapi_connection.cursor()
+            (pages,) = cursor.execute("PRAGMA page_count").fetchone()
+            cursor.execute(f"PRAGMA max_page_count = {pages}")
 
     watched = watch(engine)
     runs = [make_run(run_name=f"r{number}", status=Verdict.FAILED, error="x" * 60_000) for number in range(20)]
     watched.recorder.submit(make_job(), runs)
     await watched.told("the disk of the database file is full")
     # The limit is the connection's.
+    full.clear()
     engine.dispose()
     await watched.committed()
     assert all(watched.recorder.is_committed(run.id) for run in runs)

@@ -330,7 +330,7 @@ def test_who_records_and_who_rolls_up_lock_in_one_order(engine, url, make_job, m
                 poll(lambda: mariadb.sql(waits) == ((1,),))
 
         record(engine, [make_job(description="new")], [make_run(run_name="b", status=Verdict.SUCCESS)], now=NOW)
-        rolled[0].result(30)
+        rolled[0].result(60)
     assert errors == []
     other.dispose()
     refresh(engine)

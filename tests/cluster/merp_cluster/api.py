@@ -11,8 +11,10 @@ from typing import Any
 from merp_cluster.commands import output
 from merp_cluster.layout import Layout
 
-# What takes longer counts as hanging.
-ANSWER_SECONDS = 3.0
+# A server that is busy with others answers late, and nothing is wrong with it.
+ANSWER_SECONDS = 60.0
+# A probe is asked again; what does not answer for so long is no use at that moment.
+_PROBE_SECONDS = 5.0
 
 
 class Api:
@@ -47,7 +49,7 @@ class Api:
 
     def _answers(self, url: str) -> bool:
         try:
-            self._request(url, ANSWER_SECONDS)
+            self._request(url, _PROBE_SECONDS)
         except (OSError, http.client.HTTPException):
             return False
         return True

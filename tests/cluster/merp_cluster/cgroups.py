@@ -4,11 +4,15 @@ A pid file can be lost between the start of a process and its writing; membershi
 """
 
 import os
+import time
 from pathlib import Path
 
+from merp_cluster.commands import POLL_SECONDS
 from merp_cluster.errors import ClusterError
 
 MOUNT = Path("/sys/fs/cgroup")
+# A process that has ended leaves its group a moment later.
+_LEAVING_SECONDS = 30.0
 
 
 def hierarchies() -> list[Path]:
@@ -61,12 +65,18 @@ def remove(root: str) -> None:
 
 
 def _rmdir(group: Path) -> None:
-    try:
-        group.rmdir()
-    except FileNotFoundError:
-        return
-    except OSError as busy:
-        raise ClusterError(f"cannot delete the cgroup {group}: {busy}") from busy
+    deadline = time.monotonic() + _LEAVING_SECONDS
+    while True:
+        try:
+            group.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as busy:
+            if time.monotonic() > deadline:
+                raise ClusterError(f"cannot delete the cgroup {group}: {busy}") from busy
+            time.sleep(POLL_SECONDS)
+        else:
+            return
 
 
 def _pids(procs: Path) -> set[int]:

@@ -23,7 +23,7 @@ from merp_cluster.supervision import ComponentState, Supervision
 from merp_cluster.system_images import COREDNS_IMAGE, archives
 
 # 5 s on two idle processors.
-NODE_READY_SECONDS = 90.0
+NODE_READY_SECONDS = 300.0
 LEASE_SECONDS = 10.0
 
 
@@ -164,13 +164,14 @@ class Cluster:
             for wave in sorted({component.wave for component in supervision.components}):
                 now = [component for component in supervision.components if component.wave == wave]
                 for component in now:
-                    # One or the other: what was launched a moment ago is not in the cluster's network yet, so that a
-                    # second launch would take it for a stranger.
                     if component.name in stale:
                         supervision.launch(component)
-                    else:
-                        supervision.revive(component)
                 for component in now:
+                    # One or the other: what was launched a moment ago is not in the cluster's network yet, so that a
+                    # second launch would take it for a stranger. In their order: an API server whose etcd is just
+                    # being started does not hang.
+                    if component.name not in stale:
+                        supervision.revive(component)
                     supervision.await_ready(component)
                     if component.name == "containerd":
                         # The API server needs some seconds more, so this costs no time.

@@ -79,7 +79,7 @@ def _etcd_ready(api: Api) -> bool:
 
 
 def _containerd_ready(layout: Layout) -> bool:
-    return succeeds(["ctr", "--address", str(layout.containerd_socket), "--timeout", "2s", "version"])
+    return succeeds(["ctr", "--address", str(layout.containerd_socket), "--timeout", "5s", "version"])
 
 
 def _etcd(layout: Layout) -> list[str]:

@@ -1,5 +1,6 @@
 """Debian packages that the cluster runs on, installed only where they are missing."""
 
+import fcntl
 from pathlib import Path
 
 from merp_cluster.commands import logged, output, succeeds
@@ -23,6 +24,9 @@ REQUIRED = (
 )
 # The tests of the records start a server of their own.
 REQUIRED_BY_TESTS = (*REQUIRED, "mariadb-server")
+# A machine that has just started brings itself up to date, and a mirror may be away for a moment.
+PATIENCE = ("-o", "DPkg::Lock::Timeout=600", "-o", "Acquire::Retries=5")
+LISTS_LOCK = Path("/var/lib/apt/lists/lock")
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_TEXT = "#!/bin/sh\n# merp-cluster: installing containerd must not start the host's own containerd.\nexit 101\n"
 
@@ -59,9 +63,13 @@ def _install(names: list[str], log: Path) -> None:
         POLICY.write_text(POLICY_TEXT)
         POLICY.chmod(0o755)
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
+    apt = ["apt-get", *PATIENCE, "-q"]
     try:
-        logged(["apt-get", "update", "-q"], log, env=environment)
-        logged(["apt-get", "install", "-q", "-y", "--no-install-recommends", *names], log, env=environment)
+        with LISTS_LOCK.open("a") as lists:
+            # For this one apt-get waits with no option.
+            fcntl.lockf(lists, fcntl.LOCK_EX)
+        logged([*apt, "update"], log, env=environment)
+        logged([*apt, "install", "-y", "--no-install-recommends", *names], log, env=environment)
     finally:
         if own_policy:
             POLICY.unlink(missing_ok=True)

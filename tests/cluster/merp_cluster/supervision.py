@@ -10,10 +10,10 @@ from merp_cluster.errors import ClusterError
 from merp_cluster.layout import Layout
 from merp_cluster.progress import say
 
-# Each is ready within 4 s on two idle processors; beside a build on the same processors it takes several times that.
-READY_SECONDS = 60.0
+# Each is ready within 4 s on two idle processors; beside builds and other clusters on the same ones it takes many times that.
+READY_SECONDS = 300.0
 # A process that ran before and does not answer for so long is stopped or hangs; a busy machine delays by less.
-REVIVE_SECONDS = 15.0
+REVIVE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,15 @@ def sleep_for(seconds: float) -> dict[str, float]:
 
 
 @task
+def work_until(path: str) -> str:
+    """Work until there is such a file."""
+    print(f"working until there is {path}", flush=True)
+    while not Path(path).exists():
+        time.sleep(0.1)
+    return path
+
+
+@task
 async def sleep_async(seconds: float, cleanup: str = "") -> dict[str, float]:
     """The same in an event loop; leaves the file `cleanup` behind where it is cancelled."""
     try:
@@ -80,8 +89,11 @@ async def handle_the_stop_in_the_loop(seconds: float) -> str:
 
 
 @task
-def clean_up_slowly(seconds: float, path: str) -> None:
-    """Work until stopped, then need a while; a second SIGTERM must not break the clean-up."""
+def clean_up_slowly(seconds: float, path: str, until: str = "") -> None:
+    """Work until stopped, then need a while, and for as long as the file `until` is not there.
+
+    A second SIGTERM must not break the clean-up.
+    """
     try:
         # Announced inside: a signal at once must find the clean-up armed.
         print("working", flush=True)
@@ -89,7 +101,22 @@ def clean_up_slowly(seconds: float, path: str) -> None:
     finally:
         print("cleaning up", flush=True)
         time.sleep(seconds)
+        while until and not Path(until).exists():
+            time.sleep(0.01)
         Path(path).write_text("cleaned up", encoding="utf-8")
+
+
+@task
+def clean_up_until(path: str) -> None:
+    """Work until stopped, and then until there is such a file."""
+    try:
+        # Announced inside: a signal at once must find the clean-up armed.
+        print("working", flush=True)
+        time.sleep(3600)
+    finally:
+        print("cleaning up", flush=True)
+        while not Path(path).exists():
+            time.sleep(0.1)
 
 
 @task
