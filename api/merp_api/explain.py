@@ -38,6 +38,8 @@ _NOT_HELD: Final = texts(
     "",
 )
 _OVERLAP_REASONS: Final = frozenset({Reason.OVERLAP, Reason.QUEUE_FULL})
+# Why the operator starts nothing, though it is there.
+_NOT_STARTED: Final = frozenset({ConditionReason.CANNOT_START, ConditionReason.CLOCK_SET_BACK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,7 @@ def _reasons(check: Check, facts: Facts) -> tuple[str | None, str | None]:
             return (None if invalid(facts.job) is None else invalid_reason(facts.job)), None
         case Check.DEPENDENCY if trouble.get("reason") == ConditionReason.UPSTREAM_CANNOT_RUN:
             return trouble["reason"], None
-        case Check.OPERATOR if trouble.get("reason") == ConditionReason.CANNOT_START:
+        case Check.OPERATOR if trouble.get("reason") in _NOT_STARTED:
             return trouble["reason"], None
         case Check.MISSED | Check.POD | Check.DEPENDENCY:
             return None, verdict
@@ -142,7 +144,7 @@ def _operator(facts: Facts, now: datetime) -> _Answer:
     if due is not None and now - parse_rfc3339(due) > OVERDUE and not wants_pause(facts.job, now):
         return False, f"what was due at {due} is not started: is the operator running?"
     trouble = condition(facts.job, ConditionType.ON_SCHEDULE)
-    if trouble is not None and trouble.get("reason") == ConditionReason.CANNOT_START:
+    if trouble is not None and trouble.get("reason") in _NOT_STARTED:
         return False, trouble["message"]
     return True, "is up to date with the job"
 

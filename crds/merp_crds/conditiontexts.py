@@ -113,6 +113,12 @@ CONDITIONS: Final[Mapping[ConditionReason, Texts]] = {
         "到期的运行无法启动。",
         "消息中有集群的原话；系统会在时限内不断重试。",
     ),
+    ConditionReason.CLOCK_SET_BACK: texts(
+        "The cluster's clock was ahead, and the due times that passed by it are not started again.",
+        "Wait until the moment that the message names, or have somebody do what it says.",
+        "集群时钟曾经超前，当时已经过去的到期时间不会再次启动。",
+        "等到消息中的时刻，或按消息中的方法处理。",
+    ),
     ConditionReason.POOL_NOT_FOUND: texts(
         "There is no JobPool of the name that the job asks for.",
         "Create the JobPool in the job's namespace, or correct its name.",

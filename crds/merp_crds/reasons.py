@@ -112,6 +112,7 @@ class ConditionReason(StrEnum):
     ON_SCHEDULE = "OnSchedule"
     MISSED = "Missed"
     CANNOT_START = "CannotStart"
+    CLOCK_SET_BACK = "ClockSetBack"
     POOL_NOT_FOUND = "PoolNotFound"
     POOL_TOO_SMALL = "PoolTooSmall"
     UPSTREAM_CANNOT_RUN = "UpstreamCannotRun"

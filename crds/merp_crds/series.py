@@ -31,14 +31,16 @@ class Series(Protocol):
 
 def newest(after: Callable[[datetime], datetime | None], start: datetime, end: datetime) -> datetime | None:
     """The last of the times that `after` tells in (start, end]: a window that doubles, then bisection in it."""
+    first = after(start)
+    if first is None or first > end:
+        # Mostly so, and a schedule that is due once in years must not look so far ahead in each window.
+        return None
     span = timedelta(minutes=1)
     while True:
         low = max(start, end - span)
         found = after(low)
         if found is not None and found <= end:
             break
-        if low == start:
-            return None
         span *= 2
     # Times are in (found, high] or nowhere.
     high = end

@@ -75,15 +75,15 @@ REASONS: Final[Mapping[Reason, Texts]] = {
         "在任务所在命名空间创建错误信息中提到的对象，或修正任务模板。",
     ),
     Reason.UNSCHEDULABLE: texts(
-        "No node had room for its pod, or none fits.",
+        "No node had room for its pod, none fits, or the one that was chosen did not take it.",
         "Ask for less in the job's template, correct its node selector, or add nodes.",
-        "没有节点能够容纳该 Pod，或没有符合条件的节点。",
+        "没有节点能够容纳该 Pod，没有符合条件的节点，或选定的节点拒绝了它。",
         "降低任务模板中的资源请求，修正节点选择条件，或增加节点。",
     ),
     Reason.INIT_FAILED: texts(
-        "A container that had to finish before the task failed.",
+        "A container that had to finish or to be up before the task failed.",
         "Read that container's log; correct initContainers of the job's template.",
-        "任务之前必须完成的初始化容器失败。",
+        "任务之前必须完成或就绪的初始化容器失败。",
         "查看该容器的日志；修正任务模板中的 initContainers。",
     ),
     Reason.BACKOFF_EXHAUSTED: texts(
@@ -105,10 +105,10 @@ REASONS: Final[Mapping[Reason, Texts]] = {
         "重试该次运行；如果经常发生，请检查节点。",
     ),
     Reason.DEADLINE: texts(
-        "It took longer than timeout_seconds allows.",
-        "Raise timeout_seconds, or make the task faster; its error says how long it waited for its start.",
-        "运行时间超过 timeout_seconds 的限制。",
-        "提高 timeout_seconds，或优化任务；错误信息中说明了启动前等待的时间。",
+        "It took longer than timeout_seconds, or the activeDeadlineSeconds of its pod, allows.",
+        "Raise the one that its error names, or make the task faster; its error says how long it waited for its start.",
+        "运行时间超过 timeout_seconds 或 Pod 自身 activeDeadlineSeconds 的限制。",
+        "提高错误信息中指出的限制，或优化任务；错误信息中说明了启动前等待的时间。",
     ),
     Reason.NEVER_STARTED: texts(
         "timeout_seconds had passed before its container started.",

@@ -22,6 +22,7 @@ from merp_kube.serverclock import ServerClock
 
 Json = dict[str, Any]
 
+_JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 APPLY_PATCH: Final = "application/apply-patch+yaml"
@@ -38,6 +39,16 @@ _NOT_PLAIN: Final = re.compile(r"[^\x20-\x7e]")
 _LAST_BMP: Final = 0xFFFF
 # The kubelet writes a token anew when four fifths of its hour have passed, so that a minute is soon enough.
 _TOKEN_SECONDS: Final = 60.0
+# The API server asks for seconds; a proxy that is being maintained may ask for a day.
+_LONGEST_WAIT: Final = 30.0
+_CLIENT_ERROR: Final = HTTPStatus.BAD_REQUEST
+_SERVER_ERROR: Final = HTTPStatus.INTERNAL_SERVER_ERROR
+# What means the same whoever says it; nginx has a limit of its own for bodies.
+_SAID_BY_ANYBODY: Final = frozenset({HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.TOO_MANY_REQUESTS})
+# What the API server says, in plain text, of a kind that it does not serve.
+_UNSERVED: Final = "404 page not found"
+# What is shown of an answer that nobody here can read.
+_SHOWN: Final = 200
 # aiohttp's word for as many connections as are asked for.
 _NO_BOUND: Final = 0
 # 500 is the page size that kubectl uses.
@@ -55,15 +66,21 @@ class ApiError(Exception):
 
     def __init__(self, status: int, body: Json, retry_after: float | None = None) -> None:
         self.status = status
-        self.reason: str = body.get("reason") or HTTPStatus(status).phrase.replace(" ", "")
-        self.message: str = body.get("message") or HTTPStatus(status).phrase
-        self.details: Json = body.get("details") or {}
+        phrase = _phrase(status)
+        reason, message, details = (body.get(key) for key in ("reason", "message", "details"))
+        # A gateway before the cluster may mean something else by these words.
+        self.reason = reason if isinstance(reason, str) and reason else phrase.replace(" ", "")
+        self.message = message if isinstance(message, str) and message else phrase
+        self.details: Json = details if isinstance(details, dict) else {}
         self.retry_after = retry_after
         super().__init__(f"{status} {self.reason}: {self.message}")
 
 
 class Unreachable(Exception):
-    """The API server did not answer: refused, cut off, or too slow. Whether a write took place is unknown."""
+    """The API server did not answer: refused, cut off, too slow, or something in between answered in its place.
+
+    Whether a write took place is unknown.
+    """
 
 
 async def load_configuration(kubeconfig: Path | None = None) -> Configuration:
@@ -179,7 +196,7 @@ class Client:
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
         token: str | None = None,
         seconds: float = _REQUEST_TIMEOUT,
     ) -> Json:
@@ -190,9 +207,7 @@ class Client:
         """
         limits = aiohttp.ClientTimeout(total=seconds, sock_connect=_CONNECT_TIMEOUT)
         async with self._exchange(self.session, method, path, query, body, content_type, token, limits) as response:
-            text = await response.text(encoding="utf-8")
-        answer: Json = json.loads(text) if text else {}
-        return answer
+            return read_object(await response.read(), f"{method} {path}: the answer")
 
     async def stream(
         self,
@@ -238,7 +253,7 @@ class Client:
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=idle_seconds)
         if self._streaming is None:
             self._streaming = self._new_session(_NO_BOUND)
-        exchange = self._exchange(self._streaming, "GET", path, query, None, "application/json", token, limits)
+        exchange = self._exchange(self._streaming, "GET", path, query, None, _JSON, token, limits)
         async with exchange as response:
             self._note_stream(response)
             opened()
@@ -272,7 +287,7 @@ class Client:
         limits: aiohttp.ClientTimeout,
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         headers = await self._authorization(token)
-        headers |= {"Accept": "application/json", "Content-Type": content_type}
+        headers |= {"Accept": _JSON, "Content-Type": content_type}
         sent = self.clock.local()
         try:
             async with session.request(
@@ -285,9 +300,12 @@ class Client:
                 # A redirect would carry the token to wherever it points.
                 allow_redirects=False,
             ) as response:
-                self.clock.heard(response.headers.get("Date", ""), sent, self.clock.local())
+                if response.content_type == _JSON:
+                    # A proxy's page has the proxy's time.
+                    self.clock.heard(response.headers.get("Date", ""), sent, self.clock.local())
                 if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-                    raise ApiError(response.status, _status_object(await response.text()), _retry_after(response))
+                    text = await response.text(errors="replace")
+                    raise _refusal(response.status, text, _retry_after(response), f"{method} {path}")
                 yield response
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unreachable(f"{method} {path}: {str(error) or type(error).__name__}") from error
@@ -327,15 +345,46 @@ def ssl_context(configuration: Configuration) -> ssl.SSLContext:
     return context
 
 
-def _status_object(text: str) -> Json:
+def read_object(content: bytes, what: str) -> Json:
+    """A JSON object from the API server.
+
+    Raises Unreachable that begins with `what` where it is none: a proxy in between shows a page of its own, or cuts an
+    answer off and ends it well.
+    """
+    try:
+        found = json.loads(content.decode())
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Unreachable(f"{what} is not the API server's: {content[:_SHOWN]!r}")
+    return found
+
+
+def _phrase(status: int) -> str:
+    """The words for a status, also for one that only load balancers know."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"
+
+
+def _refusal(status: int, text: str, retry_after: float | None, asked: str) -> ApiError | Unreachable:
+    """What an answer that is no means.
+
+    Whoever says 404 or 403 with a page of its own says nothing of what is there, or of who may what.
+    """
     try:
         body = json.loads(text)
     except ValueError:
-        # A proxy in between speaks HTML.
-        return {"message": text[:500]}
-    return body if isinstance(body, dict) else {"message": text[:500]}
+        body = None
+    if isinstance(body, dict):
+        return ApiError(status, body, retry_after)
+    told = status in _SAID_BY_ANYBODY or not _CLIENT_ERROR <= status < _SERVER_ERROR or text.strip() == _UNSERVED
+    if not told:
+        return Unreachable(f"{asked}: the answer is not the API server's: {status} {text[:_SHOWN]!r}")
+    return ApiError(status, {"message": text[:500]}, retry_after)
 
 
 def _retry_after(response: aiohttp.ClientResponse) -> float | None:
     value = response.headers.get("Retry-After", "")
-    return float(value) if value.isascii() and value.isdigit() else None
+    return min(float(value), _LONGEST_WAIT) if value.isascii() and value.isdigit() else None

@@ -1,11 +1,10 @@
 """A cache of one kind of objects that is told of every change, deletions in a gap included.
 
-List in pages, watch with bookmarks from where the list ended, reconnect when the watch falls silent, and on 410 list
-again and compare: a watch never tells of what went away while nobody watched.
+List in pages, watch with bookmarks from where the list ended, reconnect when the watch falls silent, and where the
+server cannot go on from there (410) list again and compare: a watch never tells of what went away while nobody watched.
 """
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -13,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from typing import Any, Final
 
-from merp_kube.client import PAGE_SIZE, ApiError, Client, Json, Unreachable
+from merp_kube.client import PAGE_SIZE, ApiError, Client, Json, Unreachable, read_object
 from merp_kube.paths import Resource
 
 Key = tuple[str, str]
@@ -25,6 +24,10 @@ _WATCH_SECONDS: Final = (240, 300)
 # Seconds: the first, and the longest.
 _BACKOFF: Final = (0.5, 30.0)
 _GONE: Final = 410
+# Why a server that was restored from a backup cannot go on from where it had come before.
+_AHEAD: Final = "ResourceVersionTooLarge"
+# Where nothing of a kind happens bookmarks may stay away for minutes: silence alone is not listed for more often.
+_SILENCE: Final = 300.0
 
 _log = logging.getLogger(__name__)
 
@@ -65,6 +68,9 @@ class Reflector:
         self._longest_delay = longest_delay
         self._objects: dict[Key, Json] = {}
         self._version = ""
+        # Whether the last watch has told anything: one that never does may be ahead of a server that was restored.
+        self._heard = False
+        self._listed_at = 0.0
         # Whether the cache has been complete once; what is decided from it before would be decided from half of it.
         self.synced = asyncio.Event()
         # Monotonic time of the last try to reach the server: what liveness asks for.
@@ -111,6 +117,8 @@ class Reflector:
                         listed_anew = True
                         _log.info("watch of %s: the server no longer knows where it was; listed anew", self._name)
                         continue
+                elif self._may_be_ahead(error):
+                    self._version = ""
                 delay = getattr(error, "retry_after", None) or next(delays)
                 self._failed(error, delay)
                 await asyncio.sleep(delay)
@@ -133,7 +141,7 @@ class Reflector:
             self._replace(key, None)
         for key, item in found.items():
             self._replace(key, item)
-        self._version = page["metadata"]["resourceVersion"]
+        self._version, self._listed_at = page["metadata"]["resourceVersion"], time.monotonic()
         self._on_listed()
         self._recovered()
         self.synced.set()
@@ -148,13 +156,15 @@ class Reflector:
         stream = self._client.stream(self._path, query=query, idle_seconds=_IDLE_TIMEOUT, opened=self._opened)
         async with aclosing(stream) as lines:
             async for line in lines:
-                self.tried_at = time.monotonic()
+                self._heard, self.tried_at = True, time.monotonic()
                 if line:
-                    self._take(json.loads(line))
+                    self._take(read_object(line, f"watch of {self._name}: a line"))
 
     def _take(self, event: Json) -> None:
         kind, item = event["type"], event["object"]
         if kind == "ERROR":
+            # From the same place it would come to the same error again.
+            self._version = ""
             raise ApiError(int(item.get("code") or 500), item)
         self._version = item["metadata"]["resourceVersion"]
         if kind == "BOOKMARK":
@@ -179,6 +189,12 @@ class Reflector:
         elif before["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
             self._on_change(before, item)
 
+    def _may_be_ahead(self, error: ApiError | Unreachable) -> bool:
+        """Whether the server may have been restored to before where the last watch was: it says so, or says nothing."""
+        if isinstance(error, Unreachable):
+            return not self._heard and time.monotonic() - self._listed_at >= _SILENCE
+        return any(cause.get("reason") == _AHEAD for cause in error.details.get("causes") or [])
+
     def _query(self) -> dict[str, str]:
         return {"labelSelector": self._selector} if self._selector else {}
 
@@ -188,6 +204,7 @@ class Reflector:
         _log.log(level, "watch of %s: %s; next try in %.1f s", self._name, error, delay)
 
     def _opened(self) -> None:
+        self._heard = False
         self.lost_at = self.error = None
         self._recovered()
 

@@ -60,15 +60,30 @@ def _open(situation: Situation, now: datetime) -> Accounted:
     if before is not None and situation.resumed is not None and before.hash == situation.digest_if(suspended=True):
         # The pause said itself when it ends: what is due from then on is due, whoever was away.
         return Accounted(until=max(before.until, situation.resumed - _INSTANT), hash=situation.digest)
+    if before is not None and _awaits_its_moment(situation, before):
+        return Accounted(until=before.until, hash=situation.digest)
     if before is not None:
         # Never earlier: what was accounted for stays so, also under a clock that was set back.
         return Accounted(until=max(before.until, now), hash=situation.digest)
-    if situation.generation > 1 or situation.suspended or situation.looked_at:
+    edited = situation.generation > 1 and situation.only is None
+    if edited or situation.suspended or situation.looked_at:
         # Edited before anybody accounted for it: since when it is as it is cannot be known.
         return Accounted(until=now, hash=situation.digest)
     # A single moment that has passed when it is declared is missed; a series has no past before it is created.
     since = situation.created if situation.only is None else min(situation.created, situation.only - _INSTANT)
     return Accounted(until=since, hash=situation.digest)
+
+
+def _awaits_its_moment(situation: Situation, before: Accounted) -> bool:
+    """Whether an edit leaves a single moment, or writes one, that nobody has accounted for: it does not take it away.
+
+    Of a series nobody knows which due times were before the edit; a moment is the same since it was written. What a
+    calendar makes of it may move once more, though, and that may have run already.
+    """
+    only = situation.only
+    if only is None or situation.timetable.working_days is not None or before.covers(only):
+        return False
+    return situation.edited and not (situation.suspended or situation.stopped)
 
 
 @dataclass(slots=True)
@@ -93,8 +108,9 @@ class _Account:
         if self.situation.suspended:
             self._missed_before_the_pause()
             return Decision(accounted=self.accounted, endings=tuple(self.endings))
-        if self.situation.only is not None and self.situation.only <= self.situation.created:
-            self._declared_late(self.situation.only)
+        only = self.situation.only
+        if only is not None and only <= (self.now if self.situation.edited else self.situation.created):
+            self._declared_late(only)
         else:
             self._fresh()
             self._stale()
@@ -128,12 +144,21 @@ class _Account:
 
     def _declared_late(self, due: datetime) -> None:
         """A single moment that had passed when it was declared: `missed` decides, however little it is late."""
+        situation = self.situation
+        if (
+            due <= situation.created
+            and self.accounted.covers(due)
+            and situation.edited
+            and due not in situation.started
+        ):
+            # It passed before there was a job: no schedule before this one can have run it.
+            self._end(due, Verdict.MISSED, Reason.TOO_LATE)
         if self._settled(due):
             return
-        if due in self.situation.starting:
+        if due in situation.starting:
             self.open.append(due)
             return
-        missed = self.situation.missed
+        missed = situation.missed
         if missed.policy is MissedPolicy.SKIP or self.now - due > parse_duration(missed.max_age):
             self._end(due, Verdict.MISSED, Reason.TOO_LATE)
         else:

@@ -14,8 +14,24 @@ TASK: Final = "task"
 _SIGNAL_BASE: Final = 128
 # Linux has no more; what is above (255, as `exit -1` and ssh give it) a program chose itself.
 _LAST_SIGNAL: Final = 64
-_PULL_REASONS: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
-_CONFIG_REASONS: Final = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_PULL_REASONS: Final = frozenset(
+    {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+    }
+)
+# What the kubelet says of a container whose turn has not come, or that is being made. Every other word names a cause.
+_ON_ITS_WAY: Final = frozenset({"", "ContainerCreating", "PodInitializing"})
+# What a container waits with that ended before and is started again: in a pod that has not started, a sidecar.
+_BACK_OFF: Final = "CrashLoopBackOff"
+# What a pod says that its own deadline ended, and what one says that its node ended; all else is the node's refusal.
+_BY_ITSELF: Final = "DeadlineExceeded"
+_BY_THE_NODE: Final = frozenset({"Evicted", "NodeShutdown", "Terminated", "Shutdown", "Preempting"})
 # What ends a container whose process the runtime could not make; its start is then told to be 1970.
 _START_FAILED: Final = frozenset({"StartError", "ContainerCannotRun"})
 # What the kubelet writes of a container that it had nothing to tell of when the pod went.
@@ -57,8 +73,13 @@ def waiting(pod: Json) -> tuple[Reason | None, str]:
         word, text = held.get("reason", ""), held.get("message") or ""
         if word in _PULL_REASONS:
             return Reason.IMAGE_PULL, f"{word}: {entry.get('image') or _image(pod)}: {text}".rstrip(": ")
-        if word in _CONFIG_REASONS:
+        if word == _BACK_OFF:
+            return Reason.INIT_FAILED, f"container {entry['name']} does not stay up: {word}: {text}".rstrip(": ")
+        if word not in _ON_ITS_WAY:
             return Reason.CONFIG_ERROR, f"{word}: {text}".rstrip(": ")
+    sidecar = _starting_sidecar(pod)
+    if sidecar is not None:
+        return None, f"init container {sidecar} is starting up"
     for entry in (pod.get("status") or {}).get("conditions") or []:
         if entry["type"] == "PodScheduled" and entry["status"] == "False":
             return Reason.UNSCHEDULABLE, f"no node takes it: {entry.get('message') or entry.get('reason')}"
@@ -72,6 +93,9 @@ def held_up(pod: Json) -> tuple[Reason | None, str]:
         return reason, message
     if not pod["spec"].get("nodeName"):
         return None, "no scheduler has taken it up"
+    sidecar = _starting_sidecar(pod)
+    if sidecar is not None:
+        return Reason.INIT_FAILED, f"init container {sidecar} was running, and its startupProbe had not succeeded"
     ended = ((_task_status(pod) or {}).get("state") or {}).get("terminated")
     if ended and could_not_start(ended):
         return _ended(pod, ended, deleted=False)
@@ -97,6 +121,14 @@ def init_ended_at(pod: Json) -> datetime | None:
     return max((parse_rfc3339(at) for at in ends if at), default=None)
 
 
+def over_at(pod: Json) -> datetime:
+    """When a pod was over, as far as it says so."""
+    entries = [*_statuses(pod, "init"), *_statuses(pod, "container")]
+    ends = [((entry.get("state") or {}).get("terminated") or {}).get("finishedAt") for entry in entries]
+    made = parse_rfc3339(pod["metadata"]["creationTimestamp"])
+    return max([made, *(parse_rfc3339(at) for at in ends if at)])
+
+
 def companions(pod: Json) -> list[str]:
     """Plain containers beside the task's that have not ended, each with what it does."""
     if all(entry["name"] != TASK for entry in pod["spec"].get("containers") or []):
@@ -119,9 +151,12 @@ def diagnose(pod: Json) -> tuple[Reason, str] | None:
     disruption = condition(pod, "DisruptionTarget")
     if disruption is not None:
         return _disrupted(disruption)
+    by_its_node = _failed_by_its_node(pod)
+    if by_its_node is not None:
+        return by_its_node
     init = next((entry for entry in _ordinary_init(pod) if _failed(entry)), None)
     if init is not None:
-        return Reason.INIT_FAILED, f"init container {init['name']} ended with exit code {_code(init)}"
+        return _failed_beside(f"init container {init['name']}", init, Reason.INIT_FAILED)
     deleted = bool(pod["metadata"].get("deletionTimestamp"))
     ended = terminated(pod)
     if ended is not None:
@@ -130,6 +165,18 @@ def diagnose(pod: Json) -> tuple[Reason, str] | None:
     if deleted:
         return reason or Reason.POD_DELETED, f"its pod was deleted before its container had started: {message}"
     return None if reason is None else (reason, message)
+
+
+def leaving(pod: Json) -> str:
+    """That a pod has to go, and what if it does not: a lost node never says that it has. Empty where it may stay."""
+    until = pod["metadata"].get("deletionTimestamp")
+    if not until or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return ""
+    disruption = condition(pod, "DisruptionTarget")
+    cause = "" if disruption is None else f" ({_disrupted(disruption)[1]})"
+    node = pod["spec"].get("nodeName")
+    lost = f"its node {node} may be lost: delete that node, or the pod by force" if node else "delete it by force"
+    return f"its pod was told to end{cause} and has until {until}; if it is still there after that {lost}"
 
 
 def has_failed(pod: Json) -> bool:
@@ -196,8 +243,55 @@ def _ended(pod: Json, ended: Json, deleted: bool) -> tuple[Reason, str]:
         return Reason.EXIT_CODE, f"exit code {code}"
     beside = next((entry for entry in _statuses(pod, "container") if _failed(entry)), None)
     if beside is not None:
-        return Reason.EXIT_CODE, f"container {beside['name']} ended with exit code {_code(beside)}, the task's with 0"
+        reason, told = _failed_beside(f"container {beside['name']}", beside, Reason.EXIT_CODE)
+        return reason, f"{told}, the task's with 0"
     return Reason.POD_DELETED, "its pod was deleted before it could be counted"
+
+
+def _failed_by_its_node(pod: Json) -> tuple[Reason, str] | None:
+    """What the kubelet did to a pod as a whole: it had its time, or it was not taken at all."""
+    status = pod.get("status") or {}
+    word = status.get("reason")
+    if status.get("phase") != "Failed" or not word:
+        return None
+    if word == _BY_ITSELF:
+        limit = pod["spec"].get("activeDeadlineSeconds")
+        told = f"its pod's own activeDeadlineSeconds{'' if limit is None else f' of {limit} s'} passed"
+        if started_at(pod) is not None:
+            return Reason.DEADLINE, f"{told} (template.podTemplate)"
+        return Reason.NEVER_STARTED, f"{told} before the container had started: {held_up(pod)[1]}"
+    if terminated(pod) is not None or any(map(_failed, _ordinary_init(pod))):
+        return None
+    return _refused(status)
+
+
+def _failed_beside(what: str, entry: Json, otherwise: Reason) -> tuple[Reason, str]:
+    """Why a container failed that is not the task's; `otherwise` is what its exit code alone means."""
+    ended = entry["state"]["terminated"]
+    code, word = ended["exitCode"], ended.get("reason")
+    if word == "OOMKilled":
+        return Reason.OUT_OF_MEMORY, f"{what} was killed for lack of memory (exit code {code})"
+    if could_not_start(ended):
+        return Reason.CONFIG_ERROR, f"{what}: {word}: {ended.get('message') or ''}".rstrip(": ")
+    return otherwise, f"{what} ended with exit code {code}"
+
+
+def _refused(status: Json) -> tuple[Reason, str]:
+    """Why a node did not take a pod that the scheduler had given it, as OutOfcpu, or let it go before it had begun."""
+    word, text = status["reason"], status.get("message") or ""
+    if word in _BY_THE_NODE:
+        return Reason.EVICTED, f"{word}: {text}".rstrip(": ")
+    return Reason.UNSCHEDULABLE, f"its node did not take its pod: {word}: {text}".rstrip(": ")
+
+
+def _starting_sidecar(pod: Json) -> str | None:
+    """The sidecar that runs and that the task waits for."""
+    plain = {entry["name"] for entry in _ordinary_init(pod)}
+    for entry in _statuses(pod, "init"):
+        runs = (entry.get("state") or {}).get("running") is not None
+        if runs and entry.get("started") is False and entry["name"] not in plain:
+            return str(entry["name"])
+    return None
 
 
 def _disrupted(disruption: Json) -> tuple[Reason, str]:

@@ -109,9 +109,10 @@ def asked_of(request: Request) -> Backfill:
 
 
 def is_open(request: Request) -> bool:
-    """Whether a request is a backfill that is not over and was not refused for good."""
+    """Whether a request is a backfill that is not over, was not refused for good and is not deleted."""
     status = request.body.get("status") or {}
-    return requests.is_backfill(request) and not status.get("endTime") and not requests.answered(request)
+    over = bool(status.get("endTime")) or requests.answered(request) or request.leaving
+    return requests.is_backfill(request) and not over
 
 
 def progress_of(request: Request) -> Progress | None:

@@ -24,6 +24,19 @@ _UNKNOWN_FIELD: Final = "failed to create typed patch object"
 _log = logging.getLogger(__name__)
 
 
+def _refused(error: ApiError) -> Problem:
+    """What is wrong with a definition that the API server does not take, by the field that it names."""
+    fields = {cause.get("field") for cause in error.details.get("causes") or []}
+    if "spec.timeZone" in fields:
+        # Zones are renamed, and its zone database may be older than ours.
+        text = f"schedule.timeZone: the cluster does not know it, write a former name of that zone: {error.message}"
+        return Problem(ConditionReason.INVALID_TIME_ZONE, text)
+    if "spec.schedule" in fields:
+        text = f"schedule.cron: the cluster does not take it: {error.message}"
+        return Problem(ConditionReason.INVALID_SCHEDULE, text)
+    return Problem(ConditionReason.INVALID_TEMPLATE, f"template: {error.message}")
+
+
 class CronJobs:
     """The CronJobs of one ScheduledJob after the other. `committed` says whether a run's record is safe."""
 
@@ -59,7 +72,7 @@ class CronJobs:
             except ApiError as error:
                 if error.status in _USER_ERRORS or _UNKNOWN_FIELD in error.message:
                     observed = replace(observed, cron_job=await self._stop(observed))
-                    return observed, Problem(ConditionReason.INVALID_TEMPLATE, f"template: {error.message}"), None
+                    return observed, _refused(error), None
                 if error.status == HTTPStatus.CONFLICT:
                     raise
                 text = f"{error.message}; it is being tried again"

@@ -52,6 +52,12 @@ def problem(observed: Observed, defaults: Defaults) -> Problem | None:
         desired.job_spec(observed, spec, defaults)
     except template.TemplateError as error:
         return Problem(ConditionReason.INVALID_TEMPLATE, str(error))
+    if desired.is_left_over(observed):
+        return Problem(
+            ConditionReason.CANNOT_APPLY,
+            f"metadata.name: the CronJob of the ScheduledJob that was called {observed.name} before is still being "
+            "deleted; what is due meanwhile the operator starts",
+        )
     if observed.cron_job is not None and not desired.is_ours(observed.cron_job, observed):
         return Problem(
             ConditionReason.CRONJOB_EXISTS,

@@ -287,13 +287,14 @@ def _owner(observed: Observed) -> Json:
 
 def controller(observed: Observed) -> Json:
     """Whose run a Job is: the CronJob's where there is one, because the native controller looks by name only."""
-    if observed.cron_job is None:
+    cron_job = observed.own_cron_job
+    if cron_job is None:
         return _owner(observed)
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
         "name": observed.name,
-        "uid": observed.cron_job["metadata"]["uid"],
+        "uid": cron_job["metadata"]["uid"],
         "controller": True,
         "blockOwnerDeletion": False,
     }
@@ -305,10 +306,10 @@ def new_owner(observed: Observed) -> Json:
     Not yet the CronJob's own: the native controller calls a Job odd that is its own and not in its books, and these
     cannot name the Job before it exists.
     """
-    if observed.cron_job is not None and _goes(observed):
+    cron_job = observed.own_cron_job
+    if cron_job is None or _goes(observed):
         return _owner(observed)
-    owner = controller(observed)
-    return owner if observed.cron_job is None else owner | {"controller": False}
+    return controller(observed) | {"controller": False}
 
 
 def _goes(observed: Observed) -> bool:
@@ -317,6 +318,17 @@ def _goes(observed: Observed) -> bool:
     return bool(observed.cron_job is not None and observed.cron_job["spec"].get("suspend")) and not paused
 
 
+def is_left_over(observed: Observed) -> bool:
+    """Whether the CronJob is that of a ScheduledJob of this name that is gone: the garbage collector will take it."""
+    if observed.cron_job is None or is_ours(observed.cron_job, observed):
+        return False
+    owners = observed.cron_job["metadata"].get("ownerReferences") or []
+    return any(
+        (owner.get("kind"), owner.get("name")) == ("ScheduledJob", observed.name) and owner.get("uid") != observed.uid
+        for owner in owners
+    )
+
+
 def is_ours(item: Json, observed: Observed) -> bool:
     """Whether an object belongs to this very ScheduledJob, not to one of its name before."""
-    return (item["metadata"].get("labels") or {}).get(names.LABEL_SCHEDULED_JOB_UID) == observed.uid
+    return observed.owns(item)

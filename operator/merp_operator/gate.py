@@ -1,8 +1,9 @@
 """Whether the runs that wait for their dependencies may go on, have to wait, or have waited too long. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Final
 
 from merp_crds.reasons import ConditionReason, Reason, Trigger, Verdict
@@ -128,6 +129,11 @@ class _Gate:
         self._used = windows.Used(self._upstreams, opened, policy.require)
         self._now = now
 
+    @cached_property
+    def _standing(self) -> dict[str, Standing]:
+        """The upstreams' runs as they are now, for all that wait; as they were at a deadline they are for one alone."""
+        return {name: windows.standing(upstream) for name, upstream in self._upstreams.items()}
+
     def answer(self, run: Waiting) -> Answer:
         if not self._dependencies or run.trigger in _UNGATED:
             return Open(run.name, run.since)
@@ -141,13 +147,18 @@ class _Gate:
         deadline = run.since + timedelta(seconds=self._policy.timeout_seconds)
         # A look that comes late decides as one in time would have: what ended after the deadline came too late.
         until = deadline if self._now >= deadline else None
-        found = self._openers(run, until)
+        if until is None:
+            standing = self._standing
+        else:
+            standing = {name: windows.standing(upstream, until) for name, upstream in self._upstreams.items()}
+        met = self._met(run, standing)
+        found = self._openers(met)
         if found:
             for name, opener in found:
                 self._used.add(name, opener.due_time)
-            met = max([run.since, *(opener.ended for _, opener in found if opener.ended is not None)])
-            return Open(run.name, met, tuple((name, opener.name) for name, opener in found))
-        told = self._told(run, until)
+            since = max([run.since, *(opener.ended for _, opener in found if opener.ended is not None)])
+            return Open(run.name, since, tuple((name, opener.name) for name, opener in found))
+        told = self._told(run, standing, {name for name, _ in met}, until)
         if until is None:
             return Hold(run.name, f"waiting for {told}", deadline)
         return self._expired(run, deadline, f"waited {waits.span(self._policy.timeout_seconds)} for {told}")
@@ -158,30 +169,32 @@ class _Gate:
         found = [dependency.name in met for dependency in self._dependencies]
         return any(found) if self._policy.require is Require.ANY else all(found)
 
-    def _openers(self, run: Waiting, until: datetime | None) -> list[tuple[str, UpstreamRun]]:
-        """What opens the run; empty if it has to wait."""
+    def _met(self, run: Waiting, standing: Mapping[str, Standing]) -> list[tuple[str, UpstreamRun]]:
+        """The dependencies that are met, and by which run."""
         found = []
         for dependency in self._dependencies:
-            opener = self._opener(dependency, run, self._standing(dependency, until))
+            opener = self._opener(dependency, run, standing[dependency.name])
             if opener is not None:
                 found.append((dependency.name, opener))
-        if self._policy.require is Require.ANY:
-            return found[:1]
-        return found if len(found) == len(self._dependencies) else []
+        return found
 
-    def _standing(self, dependency: Dependency, until: datetime | None) -> Standing:
-        return windows.standing(self._upstreams[dependency.name], until)
+    def _openers(self, met: list[tuple[str, UpstreamRun]]) -> list[tuple[str, UpstreamRun]]:
+        """What opens a run of which these are met; empty if it has to wait."""
+        if self._policy.require is Require.ANY:
+            return met[:1]
+        return met if len(met) == len(self._dependencies) else []
 
     def _opener(self, dependency: Dependency, run: Waiting, runs: Standing) -> UpstreamRun | None:
         upstream = self._upstreams[dependency.name]
         return windows.opener(dependency, upstream, runs, run.due_time, self._zone, self._used.of(dependency.name))
 
-    def _told(self, run: Waiting, until: datetime | None) -> str:
+    def _told(self, run: Waiting, standing: Mapping[str, Standing], met: Set[str], until: datetime | None) -> str:
         """What is not met."""
         parts = [
             waits.part(
                 dependency,
                 self._upstreams[dependency.name],
+                standing[dependency.name],
                 run.due_time,
                 self._zone,
                 self._used.of(dependency.name),
@@ -189,7 +202,7 @@ class _Gate:
                 until,
             )
             for dependency in self._dependencies
-            if self._opener(dependency, run, self._standing(dependency, until)) is None
+            if dependency.name not in met
         ]
         return waits.sentence(parts, self._policy.require)
 

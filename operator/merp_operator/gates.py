@@ -243,16 +243,17 @@ class Gates:
         refusals = []
         for wanted in newlymet.newly_met(spec.depends_on, policy, zone, seen, listed, since.until):
             try:
-                await self._make(observed, spec, defaults, wanted)
+                taken = await self._make(observed, spec, defaults, wanted)
             except ApiError as error:
                 if not will_not_have(error):
                     raise
                 refusals.append(f"the run of {wanted.name(observed.name)} is refused: {error.message}")
+            else:
+                refusals += [taken] if taken else []
         return next(iter(refusals), "")
 
-    async def _make(
-        self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, wanted: DependencyRun
-    ) -> None:
+    async def _make(self, observed: Observed, spec: ScheduledJobSpec, defaults: Defaults, wanted: DependencyRun) -> str:
+        """Make a run, or find it made before. Returns why it cannot be made, where something else has its name."""
         name = wanted.name(observed.name)
         job = desired.run(observed, spec, defaults, name=name, trigger=Trigger.DEPENDENCY, due_time=wanted.due_time)
         job["metadata"]["annotations"][names.ANNOTATION_OPENED_BY] = opened.annotation(wanted.opened_by)
@@ -266,6 +267,13 @@ class Gates:
             raise
         if made:
             _log.info("created run %s/%s for %s", observed.namespace, name, wanted.opened_by)
+            return ""
+        found = await self._cluster.job(observed.namespace, name)
+        if found is None or desired.is_ours(found, observed):
+            return ""
+        # It is not coming, and whoever waits for it would wait in vain.
+        self._expectations.remove(key, name)
+        return f"a Job {name} exists and is not of this ScheduledJob: delete it, and this runs"
 
 
 def _openers(answers: Iterable[gate.Answer]) -> tuple[Opened, ...]:

@@ -5,6 +5,7 @@
 
 import random
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any, Final
 
 import aiohttp
@@ -21,6 +22,8 @@ _CONNECT_SECONDS: Final = 10.0
 _REQUEST_SECONDS: Final = 30.0
 # Four watches and the lists that go before them.
 _CONNECTIONS: Final = 10
+_JSON: Final = "application/json"
+_TEXT: Final = "text/plain"
 
 
 class _Backoffs:
@@ -45,6 +48,37 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
+def session(configuration: Configuration) -> aiohttp.ClientSession:
+    """The connections of kopf to the API server."""
+
+    async def authorize(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        # For each request anew: the token of a pod is replaced every hour.
+        token = await configuration.get_api_key_with_prefix("BearerToken")
+        if token:
+            request.headers["Authorization"] = token
+        response = await handler(request)
+        if _ends_kopf(response):
+            response.close()
+            told = f"{response.status} {response.content_type}"
+            raise aiohttp.ClientConnectionError(f"an answer that kopf cannot read: {told}")
+        return response
+
+    connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=ssl_context(configuration))
+    return aiohttp.ClientSession(connector=connector, middlewares=(authorize,))
+
+
+def _ends_kopf(response: aiohttp.ClientResponse) -> bool:
+    """Whether kopf would end over an answer: for a connection it waits as long as it takes.
+
+    That is the page of a proxy in between; and how long a busy one asks to wait may be a date, or a day.
+    """
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return True
+    # So the API server says that it does not serve a kind.
+    unserved = response.status == HTTPStatus.NOT_FOUND and response.content_type == _TEXT
+    return response.content_type != _JSON and not unserved
+
+
 def registry(watch: Watch, configuration: Configuration) -> kopf.OperatorRegistry:
     """The handlers, for this picture of the cluster."""
     handlers = kopf.OperatorRegistry()
@@ -52,19 +86,7 @@ def registry(watch: Watch, configuration: Configuration) -> kopf.OperatorRegistr
     @kopf.on.login(registry=handlers)
     async def login(**_: Any) -> kopf.AiohttpSession:
         """A session of ours: kopf's own opens as many connections as it has requests."""
-
-        async def authorize(
-            request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-        ) -> aiohttp.ClientResponse:
-            # For each request anew: the token of a pod is replaced every hour.
-            token = await configuration.get_api_key_with_prefix("BearerToken")
-            if token:
-                request.headers["Authorization"] = token
-            return await handler(request)
-
-        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=ssl_context(configuration))
-        session = aiohttp.ClientSession(connector=connector, middlewares=(authorize,))
-        return kopf.AiohttpSession(server=str(configuration.host), aiohttp_session=session)
+        return kopf.AiohttpSession(server=str(configuration.host), aiohttp_session=session(configuration))
 
     @kopf.on.event(names.GROUP, names.VERSION, names.SCHEDULED_JOBS, registry=handlers)
     async def scheduled_job(event: kopf.RawEvent, **_: Any) -> None:

@@ -143,10 +143,10 @@ class _Look:
     def _unused(self, dependency: Dependency) -> dict[datetime, UpstreamRun]:
         """The runs of an upstream that meet the condition and have opened nothing."""
         runs, used = self._standing[dependency.name], self._used.of(dependency.name)
-        meeting = [due for due in runs if due in self._candidates(dependency, due)]
+        meeting = windows.met(dependency, runs, find_zone(self.zone))
         return {due: runs[due] for due in meeting if due not in used}
 
-    def _candidates(self, dependency: Dependency, own_due: datetime) -> list[datetime]:
+    def _candidates(self, dependency: Dependency, own_due: datetime) -> Sequence[datetime]:
         """The due times by which it is met for a run that is due then, whether they opened one before or not."""
         runs = self._standing[dependency.name]
         return windows.candidates(dependency, runs, own_due, find_zone(self.zone), frozenset())
@@ -215,9 +215,9 @@ class _Look:
         for due in fresh:
             openers: _Openers = {}
             for dependency in self.dependencies:
-                met = [moment for moment in self._candidates(dependency, due) if moment <= due]
-                if met:
-                    openers[dependency.name] = self._standing[dependency.name][met[-1]]
+                met = self._candidates(dependency, due)
+                if met and met[0] <= due:
+                    openers[dependency.name] = self._standing[dependency.name][windows.nearest(met, due)]
             if len(openers) == len(self.dependencies) and self._new(*openers.values()):
                 found.append(openers)
         return found

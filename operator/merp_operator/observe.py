@@ -95,6 +95,11 @@ class Request:
     problem: str
     body: Json
 
+    @property
+    def leaving(self) -> bool:
+        """Whether it is deleted, and somebody's finalizer keeps it for a while: it asks for nothing more."""
+        return bool(self.body["metadata"].get("deletionTimestamp"))
+
 
 # Without slots, as above.
 @dataclass(frozen=True)
@@ -119,6 +124,15 @@ class Observed:
     expected: tuple[tuple[str, datetime | None], ...] = ()
     # What each job of the namespace waits for, where this one waits for any.
     graph: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def owns(self, item: Json) -> bool:
+        """Whether an object belongs to this very ScheduledJob, not to one of its name before."""
+        return (item["metadata"].get("labels") or {}).get(names.LABEL_SCHEDULED_JOB_UID) == self.uid
+
+    @property
+    def own_cron_job(self) -> Json | None:
+        """The CronJob, if it is this very ScheduledJob's."""
+        return self.cron_job if self.cron_job is not None and self.owns(self.cron_job) else None
 
     @property
     def annotations(self) -> dict[str, str]:

@@ -18,6 +18,8 @@ from merp_operator.observe import Json, Run, condition, of_a_run
 
 # The runner's exit code for a task or parameters that no retry makes right.
 BAD_PARAMETERS_EXIT_CODE: Final = 2
+# What ends a run as a time-out, be that its Job's time or its pod's.
+_TIMES_UP: Final = frozenset({Reason.DEADLINE, Reason.NEVER_STARTED})
 # Kubernetes' own are of 32 bits.
 _LARGEST_EXIT_CODE: Final = 2**31 - 1
 
@@ -128,8 +130,12 @@ def _ending(run: Run) -> _Ending | None:
         return _deadline(run)
     diagnosis = attempt.diagnose(run.pods[-1]) if run.pods else None
     if diagnosis is None:
-        return _Ending(Verdict.FAILED, Reason.UNKNOWN, failed.get("message") or "the Job failed, and its pod is gone")
+        # The Job itself knows that much, and its message the exit code.
+        reason = Reason.NOT_RETRIED if cause == "PodFailurePolicy" else Reason.UNKNOWN
+        return _Ending(Verdict.FAILED, reason, failed.get("message") or "the Job failed, and its pod is gone")
     reason, message = diagnosis
+    if reason in _TIMES_UP:
+        return _Ending(Verdict.TIMEOUT, reason, message)
     if cause == "PodFailurePolicy":
         reason = Reason.BAD_PARAMETERS if reason is Reason.EXIT_CODE and bad_parameters(run) else Reason.NOT_RETRIED
         return _Ending(Verdict.FAILED, reason, f"{message}; not retried by rule")
@@ -189,15 +195,17 @@ def _is_ending_of_container(told: object) -> bool:
 
 
 def _deadline(run: Run) -> _Ending:
+    """The time for all attempts together is over: how much of it passed before the first of them worked."""
     limit = run.job["spec"].get("activeDeadlineSeconds")
-    began = attempt.started_at(run.pods[-1]) if run.pods else None
     status = run.job.get("status") or {}
-    started = status.get("startTime")
-    if not run.pods and status.get("failed"):
+    began, started = [attempt.started_at(pod) for pod in run.pods], status.get("startTime")
+    unseen = status.get("failed", 0) > len(run.pods)
+    text = f"not finished within {limit} s"
+    if not run.pods and unseen:
         # It went with the deadline, and an operator that came later did not see it: nothing is known of its start.
-        text = f"not finished within {limit} s; its pod is gone"
-        return _Ending(Verdict.TIMEOUT, Reason.DEADLINE, text, with_container=False)
-    if began is None or started is None:
+        return _Ending(Verdict.TIMEOUT, Reason.DEADLINE, f"{text}; its pod is gone", with_container=False)
+    worked = next((at for at in began if at is not None), None)
+    if started is None or (worked is None and not unseen):
         held = f": {attempt.held_up(run.pods[-1])[1]}" if run.pods else ""
         return _Ending(
             Verdict.TIMEOUT,
@@ -205,21 +213,24 @@ def _deadline(run: Run) -> _Ending:
             f"its {limit} s passed before the container had started{held}",
             with_container=False,
         )
-    before = max(0, int((began - parse_rfc3339(started)).total_seconds()))
-    return _Ending(
-        Verdict.TIMEOUT,
-        Reason.DEADLINE,
-        f"not finished within {limit} s, {before} s of which passed before the container had started",
-        with_container=False,
-    )
+    if worked is not None and not unseen:
+        before = max(0, int((worked - parse_rfc3339(started)).total_seconds()))
+        text += f", {before} s of which passed before the container had started"
+    if began[-1] is None:
+        # The time is that of all attempts, and what held up the last one is not all that took it.
+        text += f"; its last attempt had not started: {attempt.held_up(run.pods[-1])[1]}"
+    return _Ending(Verdict.TIMEOUT, Reason.DEADLINE, text, with_container=False)
 
 
 def _open(run: Run) -> tuple[RunState, Reason | None, str]:
     """A run without a verdict: whether it works, and if not what holds it up."""
     written = _written_ending(run.job)
     state, reason, message = _progress(run)
+    if written is None:
+        return state, reason, message
     # Its pod may need all of its grace period to go.
-    return (state, reason, message) if written is None else (state, None, f"being ended: {written.message}")
+    told = attempt.leaving(run.pods[-1]) if run.pods else ""
+    return state, None, f"being ended: {written.message}{f'; {told}' if told else ''}"
 
 
 def _progress(run: Run) -> tuple[RunState, Reason | None, str]:
@@ -231,9 +242,10 @@ def _progress(run: Run) -> tuple[RunState, Reason | None, str]:
         return RunState.WAITING, None, "waiting for its pod"
     pod = run.pods[-1]
     if attempt.started_at(pod) is not None:
-        return RunState.RUNNING, None, ""
+        return RunState.RUNNING, None, attempt.leaving(pod)
     reason, message = attempt.waiting(pod)
-    return RunState.WAITING, reason, message
+    told = attempt.leaving(pod)
+    return RunState.WAITING, reason, f"{message}; {told}" if told else message
 
 
 def _said(terminated: Json | None, ending: _Ending | None) -> tuple[str | None, str | None]:

@@ -17,6 +17,8 @@ from merp_operator.observe import Json, Observed, Run, condition
 GRACE: Final = timedelta(seconds=30)
 # A pod that started in time is not touched, though its node needs a moment to say so.
 REPORTING: Final = timedelta(seconds=5)
+# The Job controller waits longer and longer before it makes the pod of another attempt, and no longer than this.
+_LONGEST_BACK_OFF: Final = timedelta(minutes=10)
 # The causes that an edit of the definition removes for certain. Room comes and goes by itself.
 _CORRECTABLE: Final = frozenset({Reason.IMAGE_PULL, Reason.CONFIG_ERROR})
 # What a container's end is told by.
@@ -90,7 +92,7 @@ def decide(run: Run, wanted: Definition, now: datetime) -> Overdue:
     pod = run.pods[-1]
     if _is_leaving(pod):
         # It is replaced, or the Job says what became of it.
-        return Overdue()
+        return _between(run, pod, wanted, now)
     if attempt.started_at(pod) is None and attempt.terminated(pod) is None:
         return _pending(run, pod, released, wanted, now)
     return _lingering(run, pod, now)
@@ -128,6 +130,22 @@ def _without_pod(run: Run, released: datetime, wanted: Definition, now: datetime
         asked=run.uid,
     )
     return _from(released + wanted.pending + REPORTING, ending, now)
+
+
+def _between(run: Run, pod: Json, wanted: Definition, now: datetime) -> Overdue:
+    """The attempt of a pod is over, and the Job is not: the next one's pod is due within the longest back-off."""
+    status = run.job.get("status") or {}
+    if (pod.get("status") or {}).get("phase") != "Failed" or any(
+        status.get(count) for count in ("active", "terminating")
+    ):
+        return Overdue()
+    ending = Ending(
+        Verdict.FAILED,
+        Reason.START_REFUSED,
+        f"no pod was made for its next attempt within {_bound(wanted)} after the longest back-off",
+        asked=run.uid,
+    )
+    return _from(attempt.over_at(pod) + _LONGEST_BACK_OFF + wanted.pending + REPORTING, ending, now)
 
 
 def _pending(run: Run, pod: Json, released: datetime, wanted: Definition, now: datetime) -> Overdue:

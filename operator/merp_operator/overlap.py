@@ -171,17 +171,18 @@ def _at_once(unit: Unit) -> GoOn:
 def _forbid(found: list[Unit], rest: list[Unit], beside: tuple[GoOn, ...]) -> Decision:
     """Whichever was made first goes on; one that was made while another was unfinished is skipped."""
     goes_on, ends = list(beside), []
-    # What stands in the way of those that were made after it.
+    mine = {unit.name for unit in rest}
+    # What stands in the way of those that were made after it: what ended before one of them is in nobody's way.
     before: list[Unit] = []
     for unit in found:
         if unit.passed:
             continue
-        other = next((other for other in before if other.ended is None or other.ended > unit.began), None)
-        if unit in rest and other is not None:
-            sentence = f"{other.name} was not finished, and overlap is forbidden"
+        before = [other for other in before if other.ended is None or other.ended > unit.began]
+        if unit.name in mine and before:
+            sentence = f"{before[0].name} was not finished, and overlap is forbidden"
             ends.append(End(unit.name, Verdict.SKIPPED, Reason.OVERLAP, sentence))
             continue
-        if unit in rest:
+        if unit.name in mine:
             goes_on.append(_at_once(unit))
         before.append(unit)
     return Decision(tuple(goes_on), ends=tuple(ends))

@@ -44,13 +44,27 @@ def ended(observed: Observed, now: datetime) -> datetime | None:
     return until if until is not None and until <= now and not _stopped_otherwise(observed) else None
 
 
+def stopped(observed: Observed) -> bool:
+    """Whether, as the last look has told it, nothing was to become due."""
+    return _was_bad(observed) or any(
+        entry.type == ConditionType.PAUSED and entry.status == "True" for entry in observed.told.conditions
+    )
+
+
 def _stopped_otherwise(observed: Observed) -> bool:
     """Whether, as the last look has told it, something else than the annotation lets nothing become due."""
-    told = {entry.type: entry for entry in observed.told.conditions}
-    paused, ready = told.get(ConditionType.PAUSED), told.get(ConditionType.READY)
-    declared = paused is not None and paused.status == "True" and paused.reason == ConditionReason.SUSPENDED
-    bad = ready is not None and ready.status == "False" and ready.reason != ConditionReason.CANNOT_APPLY
-    return declared or bad
+    return _was_bad(observed) or any(
+        entry.type == ConditionType.PAUSED and entry.status == "True" and entry.reason == ConditionReason.SUSPENDED
+        for entry in observed.told.conditions
+    )
+
+
+def _was_bad(observed: Observed) -> bool:
+    """Whether, as the last look has told it, the definition was not good."""
+    return any(
+        entry.type == ConditionType.READY and entry.status == "False" and entry.reason != ConditionReason.CANNOT_APPLY
+        for entry in observed.told.conditions
+    )
 
 
 def _read(text: str) -> Json:
@@ -64,7 +78,8 @@ def _read(text: str) -> Json:
 
 def _moment(value: object) -> datetime | None:
     try:
-        return parse_rfc3339(value) if isinstance(value, str) and value else None
+        # Written by people: RFC 3339 has its t and z in small letters too.
+        return parse_rfc3339(value.upper()) if isinstance(value, str) and value else None
     except ValueError:
         # A moment that cannot be read must not end a pause: somebody has to.
         return None

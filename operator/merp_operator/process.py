@@ -5,7 +5,6 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -59,7 +58,7 @@ class Process:
         self._elector = _elector(settings, configuration)
         self._client = leader.LeadersClient(configuration, self._elector.hold_or_end)
         self._queue: WorkQueue[Key] = WorkQueue(time.monotonic)
-        self._recorder = Recorder(settings.create_engine(), self._committed)
+        self._recorder = Recorder(settings.create_engine(), self._committed, now=self._client.clock.now)
         self._watch = Watch(
             self._client,
             namespace=settings.merp_watch_namespace or None,
@@ -126,7 +125,7 @@ class Process:
         election = asyncio.create_task(self._elector.run())
         parts = [reflector.run for reflector in self._watch.reflectors]
         parts += [] if self._published is None else [self._published.run]
-        parts += [self._recorder.run, self._work_when_synced, self._watch.resync_for_ever, self._purge_for_ever]
+        parts += [self._recorder.run, self._work_when_synced, self._watch.resync_for_ever]
         tasks = [asyncio.create_task(self._as_leader(part)) for part in [*parts, self._kopf]]
         try:
             done, _ = await asyncio.wait({stop, election, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -191,6 +190,8 @@ class Process:
             group.create_task(self._clock.run())
             group.create_task(self._calendar_statuses.run())
             group.create_task(self._log_tails.run())
+            # Only now does it know what time it is by the API server's clock.
+            group.create_task(self._purge_for_ever())
             for _ in range(_POOL_WORKERS):
                 group.create_task(self._pools.run())
             for _ in range(_WORKERS):
@@ -250,7 +251,7 @@ class Process:
             _log.info("closed %d records of Jobs that are gone", len(gone))
         known = await self._recorder.known_jobs(served)
         for job_id in known - {item["metadata"]["uid"] for item in self._watch.scheduled_jobs.all()}:
-            self._recorder.job_deleted(job_id, datetime.now(UTC))
+            self._recorder.job_deleted(job_id, self._client.clock.now())
 
     def _run_ids(self) -> set[str]:
         """The ids of the records of the runs that are there."""

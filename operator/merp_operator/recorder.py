@@ -53,12 +53,20 @@ class RecordsAway(Exception):
 class Recorder:
     """Execution records on their way into the database.
 
-    `committed(job_ids)` is called on the loop with the ScheduledJobs' UIDs whose runs are now safe.
+    `committed(job_ids)` is called on the loop with the ScheduledJobs' UIDs whose runs are now safe. `now` is the time
+    that says what is old, UTC: a machine's clock that is ahead would delete the history.
     """
 
-    def __init__(self, engine: Engine, committed: Callable[[Iterable[str]], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        committed: Callable[[Iterable[str]], None],
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._engine = engine
         self._on_committed = committed
+        self._now = now
         self._jobs: dict[str, JobRecord] = {}
         self._executions: dict[str, ExecutionRecord] = {}
         # What the database has: by id, the record as it was committed.
@@ -140,7 +148,7 @@ class Recorder:
         """Close rows whose Job is gone, as cancelled, but for those whose verdict waits to be written."""
 
         def work(connection: Connection) -> int:
-            moment = datetime.now(UTC)
+            moment = self._now()
             # At each try: the first verdict stays, and while the database is away others may have come.
             ids = [key for key in execution_ids if not self._has_verdict_pending(key)]
             return writes.close_open_executions(connection, ids, end_time=moment, now=moment)
@@ -155,7 +163,7 @@ class Recorder:
     async def purge(self) -> int:
         """Delete records older than their job keeps them. Returns how many."""
         await self.ready.wait()
-        now, deleted = datetime.now(UTC), 0
+        now, deleted = self._now(), 0
         for job_id, days in (await self._until_done("read how long records are kept", self._read_retentions)).items():
             # Whole days: the numbers of a day are made from all of its records, or not at all.
             before, _ = bounds((now - timedelta(days=days)).date())
@@ -252,7 +260,7 @@ class Recorder:
     def _write(
         self, jobs: dict[str, JobRecord], executions: dict[str, ExecutionRecord], deleted: dict[str, datetime]
     ) -> writes.WriteResult:
-        now = datetime.now(UTC)
+        now = self._now()
         result = writes.record(self._engine, jobs.values(), executions.values(), now=now)
         for job_id, moment in deleted.items():
 
@@ -298,7 +306,7 @@ class Recorder:
             return stalerollups.marks(connection)
 
     def _roll_up(self, marked: list[stalerollups.Mark]) -> int:
-        return stalerollups.refresh(self._engine, marked, now=datetime.now(UTC))
+        return stalerollups.refresh(self._engine, marked, now=self._now())
 
     def _read_open(self) -> list[queries.Execution]:
         with self._engine.connect() as connection:

@@ -227,7 +227,9 @@ def requested_job(
 
 def _open(observed: Observed) -> list[Request]:
     """The requests for one run of which nothing has become yet."""
-    return [request for request in observed.requests if not answered(request) and not is_backfill(request)]
+    return [
+        request for request in observed.requests if not (answered(request) or is_backfill(request) or request.leaving)
+    ]
 
 
 def _answer(

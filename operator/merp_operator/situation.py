@@ -58,6 +58,8 @@ class Situation:
     looked_at: bool = False
     # When a pause of itself ended.
     resumed: datetime | None = None
+    # Whether, when it was looked at last, a pause or a bad definition let nothing become due.
+    stopped: bool = False
     # When each run that the cluster shows began and ended; None while it is unfinished.
     spans: tuple[tuple[datetime, datetime | None], ...] = ()
 
@@ -65,6 +67,12 @@ class Situation:
     def digest(self) -> str:
         """Of everything whose change is no outage: schedule, zone, calendar and suspension."""
         return self.digest_if(suspended=self.suspended)
+
+    @property
+    def edited(self) -> bool:
+        """Whether it means another thing than when it was looked at last: more has changed than a pause."""
+        digests = (self.digest_if(suspended=False), self.digest_if(suspended=True))
+        return self.accounted is not None and self.accounted.hash not in digests
 
     def digest_if(self, *, suspended: bool) -> str:
         """The digest with or without a pause."""
@@ -80,6 +88,7 @@ def read(
     vanished: Iterable[Run] = (),
     taken: frozenset[datetime] = frozenset(),
     resumed: datetime | None = None,
+    stopped: bool = False,
 ) -> Situation | None:
     """What an observed ScheduledJob says of its due times; None where nothing is due by the clock.
 
@@ -99,7 +108,7 @@ def read(
     due_times = [run.due_time for run in (*observed.runs, *over) if run.trigger in BY_CLOCK]
     due_times += [entry.due_time for entry in ended if entry.trigger in BY_CLOCK and entry.due_time is not None]
     due_times += [entry.due_time for entry in listed if entry.due_time is not None]
-    native_last = ((observed.cron_job or {}).get("status") or {}).get("lastScheduleTime")
+    native_last = ((observed.own_cron_job or {}).get("status") or {}).get("lastScheduleTime")
     return Situation(
         timetable=observed.timetable,
         only=_only(spec.schedule, observed.timetable),
@@ -120,6 +129,7 @@ def read(
         catching_up=any(run.trigger is Trigger.CATCH_UP for run in observed.unfinished),
         looked_at="observedGeneration" in observed.status,
         resumed=resumed,
+        stopped=stopped,
         spans=tuple((run.began, run.ended) for run in observed.runs),
     )
 

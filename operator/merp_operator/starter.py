@@ -74,6 +74,7 @@ class Starter:
             before,
             suspended=suspended or pause.in_force(observed, self._now()) is not None,
             resumed=pause.ended(observed, self._now()),
+            stopped=pause.stopped(observed),
             native=native,
             vanished=vanished,
             taken=frozenset(self._taken.get(observed.uid, ())),

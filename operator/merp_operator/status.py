@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 from merp_crds import names, schedule
-from merp_crds.common import Condition, parse_rfc3339
+from merp_crds.common import Condition, parse_rfc3339, rfc3339
 from merp_crds.reasons import ConditionReason, ConditionType, Reason, RunState, Trigger, Verdict
 from merp_crds.schedule import Timetable
 from merp_crds.scheduledjob import (
@@ -19,7 +19,7 @@ from merp_crds.scheduledjob import (
 )
 from merp_crds.zones import find_zone
 from merp_operator import desired, pause
-from merp_operator.accounting import Decision
+from merp_operator.accounting import STARTING_DEADLINE, Decision
 from merp_operator.definition import Problem
 from merp_operator.endings import explain, merged
 from merp_operator.gate import Look
@@ -73,7 +73,7 @@ def compute(
     recent = _recent(observed, runs, told)
     active = [_active(item, told.gate.waiting) for item in runs if not item.outcome.ended]
     spec = observed.spec
-    next_run_time = _next_run_time(observed, problem, now)
+    next_run_time = _next_run_time(observed, problem, decision, now)
     status = ScheduledJobStatus(
         observed_generation=observed.generation,
         conditions=_conditions(
@@ -214,15 +214,18 @@ def _unrecorded(
     return merged([*kept, *decision.endings], committed, timetable)
 
 
-def _next_run_time(observed: Observed, problem: Problem | None, now: datetime) -> datetime | None:
+def _next_run_time(
+    observed: Observed, problem: Problem | None, decision: Decision | None, now: datetime
+) -> datetime | None:
     if observed.timetable is None or problem is not None or pause.in_force(observed, now) is not None:
         return None
-    return observed.timetable.after(now)
+    # What has its run or its verdict already, by a clock that was ahead, is not started again.
+    return observed.timetable.after(now if decision is None else max(now, decision.accounted.until))
 
 
 def _last_schedule_time(observed: Observed, before: ScheduledJobStatus, runs: list[Judged]) -> datetime | None:
     times = [item.run.due_time for item in runs if item.run.trigger is Trigger.SCHEDULE]
-    native = ((observed.cron_job or {}).get("status") or {}).get("lastScheduleTime")
+    native = ((observed.own_cron_job or {}).get("status") or {}).get("lastScheduleTime")
     if native:
         times.append(parse_rfc3339(native))
     if before.last_schedule_time is not None:
@@ -279,7 +282,7 @@ def _on_schedule(
 ) -> list[_Wanted]:
     """Whether what is due is started; nothing for a job that nothing makes due."""
     kind, timetable = ConditionType.ON_SCHEDULE, observed.timetable
-    held_up = _held_up(told)
+    held_up = _held_up(told) or _set_back(observed, told.decision, now)
     if timetable is None:
         return [held_up] if held_up is not None and problem is None else []
     if problem is not None:
@@ -320,6 +323,19 @@ def _held_up(told: Told) -> _Wanted | None:
         reason, text = gate.pool_trouble
         return ConditionType.ON_SCHEDULE, "False", reason.value, text
     return None
+
+
+def _set_back(observed: Observed, decision: Decision | None, now: datetime) -> _Wanted | None:
+    """That nothing is started for a while, because the cluster's clock was ahead and is not any more."""
+    if decision is None or decision.accounted.until <= now + STARTING_DEADLINE:
+        return None
+    place, cleared = f"-n {observed.namespace} {observed.name}", '{"status":{"accounted":null}}'
+    text = (
+        f"all due times up to {rfc3339(decision.accounted.until)} have their verdicts, from when the cluster's clock "
+        "was ahead, and none of them is started again; to start them all the same: "
+        f"kubectl patch sj {place} --subresource status --type merge -p '{cleared}'"
+    )
+    return ConditionType.ON_SCHEDULE, "False", ConditionReason.CLOCK_SET_BACK.value, text
 
 
 def _ready(problem: Problem | None) -> _Wanted:

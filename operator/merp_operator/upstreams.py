@@ -11,7 +11,7 @@ from merp_crds import names
 from merp_crds.common import parse_rfc3339
 from merp_crds.reasons import ConditionReason, ConditionType, RunState, Verdict
 from merp_crds.schedule import Timetable
-from merp_crds.scheduledjob import RECENT_VERDICTS, ScheduledJobStatus, VerdictEntry
+from merp_crds.scheduledjob import RECENT_VERDICTS, Require, ScheduledJobStatus, VerdictEntry
 from merp_crds.zones import find_zone
 from merp_operator import outcome, pause
 from merp_operator.accounting import STARTING_DEADLINE
@@ -130,12 +130,26 @@ def _cannot_run(
     if paused is not None:
         return _paused(observed, status, paused, zone)
     timing = None if observed.spec is None else observed.spec.schedule
-    if timing is None or observed.timetable is None or next_run is not None:
+    if timing is None:
+        return _held_up(observed, status)
+    if observed.timetable is None or next_run is not None:
         return ""
     if timing.at is not None:
         only = observed.timetable.newest(observed.created - timedelta(days=36_500), now)
         return f"has ended (at {moment(only or timing.at, zone)})"
     return f"has ended (endAt {moment(timing.end_at, zone)})" if timing.end_at is not None else "is never due again"
+
+
+def _held_up(observed: Observed, status: ScheduledJobStatus) -> str:
+    """Why a job does not run that runs after others: what its own condition says of these."""
+    policy = None if observed.spec is None else observed.spec.dependency_policy
+    if policy is not None and policy.require is Require.ANY:
+        return ""
+    for entry in status.conditions:
+        current = entry.observed_generation == observed.generation
+        if entry.type == ConditionType.ON_SCHEDULE and entry.reason == ConditionReason.UPSTREAM_CANNOT_RUN and current:
+            return f"runs after others ({entry.message.removeprefix('dependsOn: ')})"
+    return ""
 
 
 def _definition_problem(observed: Observed, status: ScheduledJobStatus) -> str:

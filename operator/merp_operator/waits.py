@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from merp_crds.reasons import Verdict
 from merp_crds.scheduledjob import Dependency, Require
 from merp_operator.upstreams import Upstream, UpstreamRun, moment
-from merp_operator.windows import as_of, bound, consumes, in_window, nearest, standing
+from merp_operator.windows import Standing, as_of, bound, consumes, nearest
 
 # More upstreams than that nobody reads in a table.
 _NAMED: Final = 3
@@ -42,25 +42,30 @@ def span(seconds: int) -> str:
 def part(
     dependency: Dependency,
     upstream: Upstream,
+    standing: Standing,
     own_due: datetime,
     zone: ZoneInfo,
     used: Set[datetime],
     now: datetime,
     until: datetime | None = None,
 ) -> str:
-    """What is waited for of one upstream: a run under way, else why there is none, else its last one or its next."""
+    """What is waited for of one upstream: a run under way, else why there is none, else its last one or its next.
+
+    `standing` are its runs that count, at `until`.
+    """
     runs = as_of(upstream.runs, until)
-    own = bound(dependency, upstream, standing(upstream, until), own_due, used)
+    own = bound(dependency, upstream, standing, own_due, used)
+    dues = frozenset(standing.in_window(dependency, own_due, zone))
     window = [
         run
         for run in runs
-        if in_window(dependency, run.due_time, own_due, zone)
+        if run.due_time in dues
         and (run.due_time == own_due or not own)
         and (run.due_time not in used or not consumes(dependency))
     ]
     going = [run for run in window if run.verdict is None]
     if going:
-        due = nearest([run.due_time for run in going], own_due)
+        due = nearest(sorted(run.due_time for run in going), own_due)
         run = next(run for run in going if run.due_time == due)
         state = "waiting" if run.began is None else f"running since {_short(run.began, now, zone)}"
         return f"{upstream.name} of {_due(run, runs, zone)} ({state})"
@@ -85,6 +90,7 @@ def _short(when: datetime, now: datetime, zone: ZoneInfo) -> str:
 
 def _due(run: UpstreamRun, runs: Iterable[UpstreamRun], zone: ZoneInfo) -> str:
     """The day alone, where the upstream has one due time on it."""
-    day = run.due_time.astimezone(zone).date()
-    dues = {other.due_time for other in runs if other.due_time.astimezone(zone).date() == day}
-    return str(day) if len(dues) == 1 else moment(run.due_time, zone)
+    due = run.due_time
+    day = due.astimezone(zone).date()
+    shared = any(other.due_time != due and other.due_time.astimezone(zone).date() == day for other in runs)
+    return moment(due, zone) if shared else str(day)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Final
 
@@ -35,6 +35,8 @@ class Own:
         # UIDs of what went since the last list, and since the one before it: a list or an answer that was under way
         # then still has it.
         self._gone: tuple[set[str], set[str]] = (set(), set())
+        # Of the last list.
+        self._version = 0
 
     def get(self, namespace: str, name: str) -> Json | None:
         """The object as last seen, or None."""
@@ -71,6 +73,9 @@ class Own:
     def replace(self, items: list[Json], version: str) -> None:
         """All objects as a list of that version has them: what it lacks is gone, unless it is newer than the list."""
         listed = {_key(item): item for item in items}
+        if int(version) < self._version:
+            self._begin_anew(listed)
+        self._version = int(version)
         for key, known in list(self._objects.items()):
             if key not in listed and int(known["metadata"]["resourceVersion"]) <= int(version):
                 self.remove(known)
@@ -79,6 +84,13 @@ class Own:
             if old is None or old["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
                 self.put(item)
         self._gone = (set(), self._gone[0])
+
+    def _begin_anew(self, listed: Collection[Key]) -> None:
+        """The server was restored from a backup: what it lists is what there is, older than what is known or not."""
+        before, self._objects, self._gone = self._objects, {}, (set(), set())
+        for key, known in before.items():
+            if key not in listed:
+                self._changed(known)
 
 
 class Watch:
@@ -111,6 +123,8 @@ class Watch:
         # By upstream, the jobs that wait for it; and for each job what it waits for.
         self._dependents: defaultdict[Key, set[str]] = defaultdict(set)
         self._upstreams: dict[Key, frozenset[str]] = {}
+        # The same of each namespace as a whole, until it changes: every look at a job that waits asks for it.
+        self._graphs: dict[str, dict[str, tuple[str, ...]]] = {}
         self.job_runs = Own(paths.JOB_RUN, self._job_run_changed)
         # By pool, the jobs whose runs take room of it; and for each job the pool.
         self._members: defaultdict[Key, set[str]] = defaultdict(set)
@@ -212,8 +226,14 @@ class Watch:
         return self._upstreams.get((namespace, name), frozenset())
 
     def depends_on(self, namespace: str) -> dict[str, tuple[str, ...]]:
-        """What each job of a namespace waits for, by name."""
-        return {name: tuple(sorted(found)) for (space, name), found in self._upstreams.items() if space == namespace}
+        """What each job of a namespace waits for, by name; to be read only."""
+        known = self._graphs.get(namespace)
+        if known is None:
+            known = {
+                name: tuple(sorted(found)) for (space, name), found in self._upstreams.items() if space == namespace
+            }
+            self._graphs[namespace] = known
+        return known
 
     def members_of(self, namespace: str, pool: str) -> tuple[str, ...]:
         """The ScheduledJobs whose runs take room of a pool, by name."""
@@ -235,6 +255,7 @@ class Watch:
         else:
             self._upstreams.pop(key, None)
         if wanted != before:
+            self._graphs.pop(namespace, None)
             # Whoever was in a cycle with it may be so no longer.
             for upstream in wanted | before:
                 self._changed(namespace, upstream)

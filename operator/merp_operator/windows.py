@@ -1,8 +1,11 @@
 """Which runs of an upstream count for a gate: the last word on each due time, and the windows. Pure."""
 
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -23,8 +26,52 @@ _MEETS: Final = {
 }
 _SINCE_LAST_RUN: Final = Window(since_last_run=True)
 
-# The run that counts for each due time of an upstream.
-Standing = Mapping[datetime, UpstreamRun]
+
+class Standing(dict[datetime, UpstreamRun]):
+    """The run that counts for each due time of an upstream.
+
+    It is asked once for each run that waits, and after an outage there may be thousands of either.
+    """
+
+    @cached_property
+    def dues(self) -> list[datetime]:
+        """The due times, oldest first."""
+        return sorted(self)
+
+    @cached_property
+    def _periods(self) -> dict[tuple[Period, str], dict[tuple[object, ...], list[datetime]]]:
+        return {}
+
+    @cached_property
+    def _meeting(self) -> dict[DependencyCondition, "Standing"]:
+        return {}
+
+    def meeting(self, dependency: Dependency) -> "Standing":
+        """Those of them that ended as the dependency wants it."""
+        known = self._meeting.get(dependency.condition)
+        if known is None:
+            known = Standing((due, run) for due, run in self.items() if meets(dependency, run))
+            self._meeting[dependency.condition] = known
+        return known
+
+    def in_window(self, dependency: Dependency, own_due: datetime, zone: ZoneInfo) -> Sequence[datetime]:
+        """The due times in the window of a run that is due at `own_due`, oldest first."""
+        window = window_of(dependency)
+        if window.within is not None:
+            return self.dues[bisect_left(self.dues, -parse_duration(window.within), key=lambda due: due - own_due) :]
+        if window.period is not None:
+            return self._of(window.period, zone).get(_period(window.period, own_due, zone), ())
+        return self.dues
+
+    def _of(self, period: Period, zone: ZoneInfo) -> dict[tuple[object, ...], list[datetime]]:
+        """The due times of each period."""
+        known = self._periods.get((period, zone.key))
+        if known is None:
+            found: defaultdict[tuple[object, ...], list[datetime]] = defaultdict(list)
+            for due in self.dues:
+                found[_period(period, due, zone)].append(due)
+            known = self._periods[period, zone.key] = dict(found)
+        return known
 
 
 def standing(upstream: Upstream, until: datetime | None = None) -> Standing:
@@ -32,7 +79,7 @@ def standing(upstream: Upstream, until: datetime | None = None) -> Standing:
 
     With `until` it is as it was then: what ended later had not ended yet.
     """
-    found: dict[datetime, UpstreamRun] = {}
+    found = Standing()
     for run in as_of(upstream.runs, until):
         known = found.get(run.due_time)
         if known is None or _rank(run) > _rank(known):
@@ -42,11 +89,10 @@ def standing(upstream: Upstream, until: datetime | None = None) -> Standing:
 
 def as_of(runs: Iterable[UpstreamRun], until: datetime | None) -> list[UpstreamRun]:
     """The runs as they were at `until`; as they are, where that is None."""
+    if until is None:
+        return list(runs)
     return [
-        replace(run, verdict=None, ended=None)
-        if until is not None and run.ended is not None and run.ended > until
-        else run
-        for run in runs
+        replace(run, verdict=None, ended=None) if run.ended is not None and run.ended > until else run for run in runs
     ]
 
 
@@ -74,16 +120,6 @@ def window_of(dependency: Dependency) -> Window:
     return dependency.window or _SINCE_LAST_RUN
 
 
-def in_window(dependency: Dependency, due: datetime, own_due: datetime, zone: ZoneInfo) -> bool:
-    """Whether an upstream's due time lies in the window of a run that is due at `own_due`."""
-    window = window_of(dependency)
-    if window.within is not None:
-        return own_due - due <= parse_duration(window.within)
-    if window.period is not None:
-        return _period(window.period, due, zone) == _period(window.period, own_due, zone)
-    return True
-
-
 def _period(period: Period, due: datetime, zone: ZoneInfo) -> tuple[object, ...]:
     local = due.astimezone(zone)
     match period:
@@ -100,16 +136,30 @@ def _period(period: Period, due: datetime, zone: ZoneInfo) -> tuple[object, ...]
 
 def candidates(
     dependency: Dependency, runs: Standing, own_due: datetime, zone: ZoneInfo, used: Set[datetime]
-) -> list[datetime]:
+) -> Sequence[datetime]:
     """Due times of the upstream by which the dependency of a run that is due at `own_due` is met, oldest first."""
-    ran = sorted(
-        due
-        for due, run in runs.items()
-        if (run.verdict is None or run.verdict in _RAN) and in_window(dependency, due, own_due, zone)
-    )
-    asked = ran[-1:] if dependency.latest else ran
-    spent = used if consumes(dependency) else frozenset()
-    return [due for due in asked if due not in spent and meets(dependency, runs[due])]
+    if dependency.latest:
+        asked = runs.in_window(dependency, own_due, zone)
+        newest = next((due for due in reversed(asked) if _may_count(runs[due])), None)
+        found: Sequence[datetime] = () if newest is None or not meets(dependency, runs[newest]) else (newest,)
+    else:
+        found = runs.meeting(dependency).in_window(dependency, own_due, zone)
+    return [due for due in found if due not in used] if used and consumes(dependency) else found
+
+
+def met(dependency: Dependency, runs: Standing, zone: ZoneInfo) -> list[datetime]:
+    """Due times of the upstream by which the dependency of a run that is due at the same moment is met."""
+    if not dependency.latest:
+        return list(runs.meeting(dependency))
+    # The newest of its window, which is that of its own due time.
+    period = window_of(dependency).period
+    newest = {None if period is None else _period(period, due, zone): due for due in runs.dues if _may_count(runs[due])}
+    return [due for due in newest.values() if meets(dependency, runs[due])]
+
+
+def _may_count(run: UpstreamRun) -> bool:
+    """Whether a run is under way or did run."""
+    return run.verdict is None or run.verdict in _RAN
 
 
 def opener(
@@ -137,8 +187,8 @@ def bound(dependency: Dependency, upstream: Upstream, runs: Standing, own_due: d
 
 
 def nearest(dues: Sequence[datetime], own_due: datetime) -> datetime:
-    """The newest of the due times not after `own_due`, else the oldest; there must be one."""
-    return max((due for due in dues if due <= own_due), default=min(dues))
+    """The newest of the due times, oldest first, not after `own_due`, else the oldest; there must be one."""
+    return dues[max(0, bisect_right(dues, own_due) - 1)]
 
 
 class Used:

@@ -31,6 +31,7 @@ def _seen(since: str, message: str | None) -> dict[str, Any]:
         pytest.param({"at": "soon"}, "2026-12-01T10:30:00Z", False, ("10:30", "12:07"), id="a-note-with-a-wrong-time"),
         pytest.param({"at": "2026-12-01T10:01:00"}, "2026-12-01T10:30:00Z", False, ("10:30", "12:07"), id="no-zone"),
         pytest.param({"at": "2026-12-01T18:01:00.7+08:00"}, None, False, ("10:01", "12:07"), id="another-offset"),
+        pytest.param({"at": "2026-12-01t10:01:00z"}, None, False, ("10:01", "12:07"), id="small-letters"),
         pytest.param(None, "2026-12-01T10:30:00Z", True, ("10:30", "12:07"), id="declared"),
         pytest.param(NOTE, "2026-12-01T09:00:00Z", False, ("09:00", "12:07"), id="the-note-was-replaced"),
         pytest.param(NOTE, "2026-12-01T11:00:00Z", True, ("10:01", "12:07"), id="declared-later-as-well"),

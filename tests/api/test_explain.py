@@ -147,6 +147,11 @@ def _pool(slots: int = 3, **status: Any) -> dict[str, Any]:
             id="kubernetes-refuses-the-run",
         ),
         pytest.param(
+            _facts(status={"conditions": [_condition("OnSchedule", "False", "ClockSetBack", "all due times up to")]}),
+            {"operator": "all due times up to"},
+            id="the-clock-was-set-back",
+        ),
+        pytest.param(
             _facts({"concurrencyPolicy": "Allow"}, {"active": [RUN]}), {}, id="overlap-that-is-allowed"
         ),
         pytest.param(

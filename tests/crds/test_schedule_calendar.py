@@ -9,6 +9,7 @@ import pytest
 from merp_crds.businesscalendar import BusinessCalendarSpec, working_days
 from merp_crds.schedule import Timetable, never_fires
 from merp_crds.scheduledjob import Schedule
+from merp_crds.series import newest
 
 # Monday to Friday but for 1 to 7 October 2026; the Saturday 10 October is worked.
 GOLDEN_WEEK = working_days(
@@ -154,3 +155,16 @@ def test_a_range_to_the_end_of_all_time_has_the_times_of_its_parts() -> None:
     found = list(yearly.between(datetime(9400, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)))
     assert len(found) == 500
     assert found == sorted(set(found))
+
+
+def test_where_nothing_was_due_the_newest_takes_one_question() -> None:
+    """Sundays that are worked come so seldom that each question looks years ahead."""
+    sundays = timetable({"cron": "0 9 * * 0"}, "Skip")
+    questions: list[datetime] = []
+
+    def after(moment: datetime) -> datetime | None:
+        questions.append(moment)
+        return sundays.after(moment)
+
+    assert newest(after, START, END) is None
+    assert questions == [START]

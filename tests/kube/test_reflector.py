@@ -20,29 +20,40 @@ def item(name: str, version: int, uid: str = "") -> Json:
     return {"metadata": {"namespace": "ns", "name": name, "uid": uid or name, "resourceVersion": str(version)}}
 
 
+# In place of an event.
+SILENCE = b""
+
+
 class Script:
     """A server that lists and watches what the test tells it to."""
 
     def __init__(self) -> None:
         self.lists: list[web.Response | Json] = []
-        self.watches: list[list[Json] | int] = []
+        # Events, some as the bytes themselves, or a status, or an answer.
+        self.watches: list[list[Json | bytes] | int | web.Response] = []
         self.asked: list[dict[str, str]] = []
         self.exhausted = asyncio.Event()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(dict(request.query))
         if "watch" not in request.query:
-            return web.json_response(self.lists.pop(0))
+            listed = self.lists.pop(0)
+            return listed if isinstance(listed, web.Response) else web.json_response(listed)
         if not self.watches:
             self.exhausted.set()
             await asyncio.sleep(3600)  # a watch without news; the test ends it
         events = self.watches.pop(0)
         if isinstance(events, int):
             return web.json_response({"message": "no"}, status=events)
+        if isinstance(events, web.Response):
+            return events
         response = web.StreamResponse()
         await response.prepare(request)
         for event in events:
-            await response.write(json.dumps(event).encode() + b"\n")
+            if event == SILENCE:
+                await asyncio.sleep(1)
+                break
+            await response.write(event if isinstance(event, bytes) else json.dumps(event).encode() + b"\n")
         return response
 
 
@@ -66,7 +77,8 @@ async def script() -> AsyncIterator[tuple[Script, Reflector, list[tuple[str | No
 async def play(script: Script, reflector: Reflector) -> None:
     task = asyncio.create_task(reflector.run())
     try:
-        async with asyncio.timeout(10):
+        # Far more than it takes: the machine may be busy with other suites.
+        async with asyncio.timeout(60):
             await script.exhausted.wait()
     finally:
         task.cancel()
@@ -121,6 +133,21 @@ async def test_an_outage_is_waited_for_and_told_once(script: Any, caplog: pytest
     assert [text.split(":")[0] for text in told] == ["watch of jobs", "watch of jobs works again"]
 
 
+async def test_what_a_proxy_says_in_the_servers_place_ends_nothing(script: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("merp_kube.reflector._BACKOFF", (0.01, 0.01))
+    played, reflector, changes = script
+    played.lists = [web.Response(text="<html>sorry</html>", content_type="text/html"), page(version=5)]
+    played.watches = [
+        520,
+        [{"type": "ADDED", "object": item("a", 6)}, b'{"type": "MODIF'],
+        [b"<html>sorry</html>\n"],
+        [{"type": "ADDED", "object": item("b", 7)}],
+    ]
+    await play(played, reflector)
+    assert changes == [(None, "a@6"), (None, "b@7")]
+    assert [asked["resourceVersion"] for asked in played.asked if "watch" in asked] == ["5", "5", "6", "6", "7"]
+
+
 async def test_what_a_new_list_does_not_mend_is_not_listed_again_at_once(
     script: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -141,6 +168,55 @@ async def test_what_a_new_list_does_not_mend_is_not_listed_again_at_once(
         anew,
     )
     assert len(told) == 4
+
+
+TOO_LARGE = {
+    "kind": "Status",
+    "reason": "Timeout",
+    "message": "Too large resource version: 5, current: 3",
+    "details": {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]},
+}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(
+            lambda: [{"type": "ERROR", "object": {"code": 500, "message": "etcd event received with PrevKv=nil"}}],
+            id="an-event-that-the-server-cannot-tell",
+        ),
+        pytest.param(lambda: web.json_response(TOO_LARGE, status=504), id="a-server-that-was-restored"),
+    ],
+)
+async def test_where_the_server_cannot_go_on_it_lists_anew(script: Any, monkeypatch: Any, said: Any) -> None:
+    monkeypatch.setattr("merp_kube.reflector._BACKOFF", (0.01, 0.01))
+    played, reflector, changes = script
+    played.lists = [page(item("a", 4), version=5), page(item("a", 2), version=3)]
+    played.watches = [said(), [{"type": "ADDED", "object": item("b", 4)}]]
+    await play(played, reflector)
+    assert changes == [(None, "a@4"), ("a@4", "a@2"), (None, "b@4")]
+
+
+@pytest.mark.parametrize(
+    ("silence", "expected"),
+    [
+        pytest.param(0.0, [(None, "a@4"), ("a@4", "a@2"), (None, "b@4")], id="for-long"),
+        pytest.param(300.0, [(None, "a@4"), (None, "b@4")], id="does-nothing-for-a-minute"),
+    ],
+)
+async def test_a_watch_that_never_said_anything_lists_anew(
+    script: Any, monkeypatch: Any, silence: float, expected: list[tuple[str | None, str | None]]
+) -> None:
+    monkeypatch.setattr("merp_kube.reflector._BACKOFF", (0.01, 0.01))
+    monkeypatch.setattr("merp_kube.reflector._IDLE_TIMEOUT", 0.3)
+    monkeypatch.setattr("merp_kube.reflector._SILENCE", silence)
+    played, reflector, changes = script
+    played.lists = [page(item("a", 4), version=5), page(item("a", 2), version=3)]
+    # The first one told something before it fell silent; a restored server takes a place of before, and says nothing.
+    told = [{"type": "BOOKMARK", "object": item("", 6)}, SILENCE]
+    played.watches = [told, [SILENCE], [{"type": "ADDED", "object": item("b", 4)}]]
+    await play(played, reflector)
+    assert changes == expected
 
 
 async def test_whether_it_is_current_and_that_it_listed_is_told(script: Any) -> None:

@@ -240,6 +240,62 @@ def test_a_single_moment(found: Situation, now: str, expected: dict[str, Any]) -
     assert told(accounting.decide(found, at(now))) == expected
 
 
+EDITED = {"native": False, "until": "10:00", "only": NOON}
+
+
+@pytest.mark.parametrize(
+    ("fields", "now", "expected"),
+    [
+        pytest.param({}, "11:00:00", outcome(until="10:00:00", again="12:00:00"), id="to-come"),
+        pytest.param(
+            {}, "12:00:40", outcome(("12:00:00 catch-up",), until="10:00:00", again="12:00:00"), id="C16-a-slow-client"
+        ),
+        pytest.param(
+            {"missed": {"policy": "Skip"}},
+            "12:00:40",
+            outcome(endings=("12:00:00 missed(TooLate)",), until="12:00:00", again=None),
+            id="C16-skip",
+        ),
+        pytest.param(
+            {"missed": {"maxAge": "30m"}},
+            "15:00:00",
+            outcome(endings=("12:00:00 missed(TooLate)",), until="12:00:00", again=None),
+            id="C16-past-max-age",
+        ),
+        pytest.param({"until": "12:00"}, "12:30:00", outcome(until="12:30:00", again=None), id="accounted-for-before"),
+        pytest.param(
+            {"until": "12:40", "created": at("12:10")},
+            "12:50:00",
+            outcome(endings=("12:00:00 missed(TooLate)",), until="12:50:00", again=None),
+            id="C16-before-there-was-a-job",
+        ),
+        pytest.param(
+            {"until": "12:40", "created": at("12:10"), "started": ("12:00",)},
+            "12:50:00",
+            outcome(until="12:50:00", again=None),
+            id="before-there-was-a-job-and-told-already",
+        ),
+        pytest.param(
+            {"until": "11:59", "created": at("12:00:20")},
+            "12:00:50",
+            outcome(("12:00:00 catch-up",), until="11:59:00", again="12:00:00"),
+            id="C16-declared-late-and-edited-before-it-was-started",
+        ),
+        pytest.param({"stopped": True}, "12:00:40", outcome(until="12:00:40", again=None), id="C14-and-resumed"),
+    ],
+)
+def test_an_edit_takes_no_single_moment_away(fields: dict[str, Any], now: str, expected: dict[str, Any]) -> None:
+    found = situation(ONCE, **(EDITED | fields))
+    assert found.accounted is not None
+    edited = replace(found, accounted=found.accounted.model_copy(update={"hash": "another"}), generation=2)
+    assert told(accounting.decide(edited, at(now))) == expected
+
+
+def test_one_that_was_edited_before_anybody_looked_has_its_verdict_too() -> None:
+    found = situation(ONCE, created=at("11:00"), generation=2, missed={"policy": "Skip"}, **ONLY)
+    assert told(accounting.decide(found, at("15:00")))["endings"] == ["12:00:00 missed(Outage)"]
+
+
 def test_c13_an_edit_is_no_outage() -> None:
     before = situation({"cron": "33 16 * * *"}, until="16:33")
     edited = replace(

@@ -301,6 +301,26 @@ def test_somebody_elses_cron_job_is_left_alone() -> None:
     assert found.reason is ConditionReason.CRONJOB_EXISTS
 
 
+@pytest.mark.parametrize(
+    ("owner", "reason"),
+    [
+        pytest.param({"kind": "ScheduledJob", "name": "j", "uid": "before"}, "CannotApply", id="of-the-one-before"),
+        pytest.param({"kind": "ScheduledJob", "name": "k", "uid": "k"}, "CronJobExists", id="of-another-job"),
+        pytest.param({"kind": "HelmRelease", "name": "j", "uid": "r"}, "CronJobExists", id="of-another-kind"),
+    ],
+)
+def test_the_cron_job_of_the_one_before_is_waited_for(owner: Json, reason: str) -> None:
+    labels = {names.LABEL_MANAGED: "true", names.LABEL_SCHEDULED_JOB_UID: "before"}
+    left = {"metadata": {"name": "j", "namespace": "ns", "uid": "x", "labels": labels, "ownerReferences": [owner]}}
+    left |= {"spec": {"suspend": False}, "status": {"lastScheduleTime": "2026-11-25T12:00:00Z"}}
+    seen = observed(scheduled_job(), the_cron_job=left)
+    found = definition.problem(seen, DEFAULTS)
+    assert found is not None
+    assert found.reason.value == reason
+    # What is made meanwhile must not go with it.
+    assert desired.new_owner(seen)["uid"] == UID
+
+
 def test_what_the_api_server_adds_is_no_drift_and_what_somebody_changes_is() -> None:
     wanted = rendered(scheduled_job())
     shown = cron_job(wanted)

@@ -10,7 +10,7 @@ from merp_crds.reasons import Trigger
 from merp_crds.scheduledjob import Dependency
 from merp_operator import gate
 from merp_operator.gate import Waiting
-from merp_operator.upstreams import Upstream
+from merp_operator.upstreams import Upstream, UpstreamRun
 
 A: dict[str, Any] = {"name": "a"}
 DAY = {"window": {"period": "Day"}}
@@ -116,4 +116,6 @@ def test_which_due_times_count(
 def test_the_repeated_hour_is_two_hours() -> None:
     dependency = Dependency.model_validate(A | {"window": {"period": "Hour"}})
     first, second = (at("1T00:30").replace(month=10, day=25, hour=hour) for hour in (0, 1))
-    assert not gate.windows.in_window(dependency, first, second, gate.find_zone("Europe/Berlin"))
+    runs = gate.windows.Standing({first: UpstreamRun("a-1", first)})
+    assert not runs.in_window(dependency, second, gate.find_zone("Europe/Berlin"))
+    assert runs.in_window(dependency, first, gate.find_zone("Europe/Berlin")) == [first]

@@ -2,11 +2,13 @@
 
 import json
 
+from cluster_objects import complete, job, scheduled_job
 from due_times import at
 from played_cluster import KEY
 from played_operator import World, run_at
 
 from merp_crds import names
+from merp_crds.common import rfc3339
 
 UP = [{"name": "up"}]
 
@@ -72,3 +74,28 @@ async def test_a_wait_that_is_too_long_ends_as_the_policy_says() -> None:
     told = json.loads(job["metadata"]["annotations"][names.ANNOTATION_ENDED])
     assert (told["verdict"], told["reason"]) == ("skipped", "DependencyTimeout")
     assert told["message"] == "waited 30s for up: does not exist"
+
+
+async def test_a_name_that_something_else_has_holds_up_its_own_run_alone_and_is_told() -> None:
+    world = World("12:00:30", created="11:58", schedule=None, dependsOn=UP)
+    upstream = scheduled_job("up")
+    upstream["metadata"]["uid"] = "uid-up"
+    world.cluster.put(world.cluster.scheduled_jobs, upstream)
+    await world.settle()
+    for number in (0, 10):
+        due = {names.ANNOTATION_DUE_TIME: rfc3339(at(f"12:00:{number:02}"))}
+        labels = {names.LABEL_SCHEDULED_JOB: "up", names.LABEL_SCHEDULED_JOB_UID: "uid-up"}
+        run = job(
+            f"up-{number}", uid=f"up-{number}", annotations=due, labels=labels, controller="uid-up", status=complete()
+        )
+        world.cluster.put(world.cluster.jobs, run)
+    taken = names.run_name_for_request("j", "up/up-0", at("12:00:00"))
+    world.cluster.put(world.cluster.jobs, {"metadata": {"namespace": "ns", "name": taken}, "spec": {"template": {}}})
+    world.show()
+    await world.settle()
+    other = names.run_name_for_request("j", "up/up-10", at("12:00:10"))
+    assert {name for _, name in world.cluster.jobs if name.startswith("j-")} == {taken, other}
+    [condition] = [entry for entry in world.status["conditions"] if entry["type"] == "OnSchedule"]
+    text = f"a Job {taken} exists and is not of this ScheduledJob: delete it, and this runs"
+    assert (condition["reason"], condition["message"]) == ("CannotStart", text)
+    assert world.expectations.of(KEY, ()) == ()

@@ -22,10 +22,37 @@ NO_COMMAND = {
     "message": "exec: no such file",
     "startedAt": "1970-01-01T00:00:00Z",
 }
+# What the taint manager says of the pods of a node that does not answer any more.
+UNREACHABLE = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "DeletionByTaintManager",
+    "message": "NoExecute taint",
+}
+
+POD_DEADLINE: Json = {
+    "phase": "Failed",
+    "reason": "DeadlineExceeded",
+    "message": "Pod was active on the node longer than the specified deadline",
+}
+NEVER_RAN: Json = {
+    "name": "task",
+    "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "startedAt": None}},
+}
+SECOND_ATTEMPT = "2026-11-25T12:01:39Z"
+LEAVING = (
+    "its pod was told to end and has until 2026-11-25T12:00:08Z; if it is still there after that its node node1 may be "
+    "lost: delete that node, or the pod by force"
+)
 
 
 def outcome_of(the_job: Json, *pods: Json) -> Outcome:
     return judge(read_run("j", the_job, list(pods)))
+
+
+def refused(reason: str, message: str) -> Json:
+    """A pod that the scheduler gave to a node which did not take it."""
+    return pod(status={"phase": "Failed", "reason": reason, "message": message, "containerStatuses": []})
 
 
 def report(**content: Any) -> str:
@@ -174,9 +201,96 @@ def report(**content: Any) -> str:
         ),
         pytest.param(
             job(status=failed("BackoffLimitExceeded")),
+            [pod(terminated={"exitCode": 143}, status=POD_DEADLINE)],
+            (Verdict.TIMEOUT, Reason.DEADLINE, "its pod's own activeDeadlineSeconds passed (template.podTemplate)"),
+            id="its-pods-own-deadline",
+        ),
+        pytest.param(
+            job(status=failed("PodFailurePolicy")),
+            [pod(terminated={"exitCode": 143}, status=POD_DEADLINE)],
+            (Verdict.TIMEOUT, Reason.DEADLINE, "its pod's own activeDeadlineSeconds passed (template.podTemplate)"),
+            id="its-pods-own-deadline-and-no-retry",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(waiting={"reason": "ErrImagePull", "message": "no such tag"}, status=POD_DEADLINE)],
+            (
+                Verdict.TIMEOUT,
+                Reason.NEVER_STARTED,
+                "its pod's own activeDeadlineSeconds passed before the container had started: "
+                "ErrImagePull: runner:1: no such tag",
+            ),
+            id="its-pods-own-deadline-before-start",
+        ),
+        *(
+            pytest.param(
+                job(status=failed("BackoffLimitExceeded", "Job has reached the specified backoff limit")),
+                [pod(status={"phase": "Failed", "reason": word, "message": text, "containerStatuses": statuses})],
+                (Verdict.FAILED, Reason.UNSCHEDULABLE, f"its node did not take its pod: {word}: {text}"),
+                id=f"refused-by-its-node-{word}-{len(statuses)}",
+            )
+            for statuses in ([], [NEVER_RAN])
+            for word, text in (
+                ("OutOfcpu", "Pod was rejected: Node didn't have enough resource: cpu, requested: 2"),
+                ("NodeAffinity", "Pod was rejected: Predicate NodeAffinity failed"),
+                ("UnexpectedAdmissionError", "Allocate failed due to no healthy devices present"),
+            )
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
             [pod(status={"initContainerStatuses": [{"name": "fetch", "state": {"terminated": {"exitCode": 4}}}]})],
             (Verdict.FAILED, Reason.INIT_FAILED, "init container fetch ended with exit code 4"),
             id="init-container",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [
+                pod(
+                    status={
+                        "initContainerStatuses": [
+                            {"name": "fetch", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+                        ]
+                    }
+                )
+            ],
+            (
+                Verdict.FAILED,
+                Reason.OUT_OF_MEMORY,
+                "init container fetch was killed for lack of memory (exit code 137)",
+            ),
+            id="init-container-out-of-memory",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [pod(status={"initContainerStatuses": [{"name": "fetch", "state": {"terminated": NO_COMMAND}}]})],
+            (Verdict.FAILED, Reason.CONFIG_ERROR, "init container fetch: StartError: exec: no such file"),
+            id="init-container-without-its-command",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded", "Job has reached the specified backoff limit")),
+            [refused("NodeShutdown", "Pod was rejected as the node is shutting down.")],
+            (
+                Verdict.FAILED,
+                Reason.EVICTED,
+                "NodeShutdown: Pod was rejected as the node is shutting down.",
+            ),
+            id="refused-by-a-node-that-shuts-down",
+        ),
+        pytest.param(
+            job(status=failed("PodFailurePolicy", "Container task failed with exit code 42 matching FailJob rule")),
+            [],
+            (Verdict.FAILED, Reason.NOT_RETRIED, "Container task failed with exit code 42 matching FailJob rule"),
+            id="C34-not-retried-and-its-pod-is-gone",
+        ),
+        pytest.param(
+            job(),
+            [pod(running=True, deleted=True, status={"conditions": [UNREACHABLE]})],
+            (
+                RunState.RUNNING,
+                None,
+                LEAVING.replace("end and", "end (DeletionByTaintManager: NoExecute taint) and"),
+            ),
+            id="on-a-node-that-does-not-answer",
         ),
         pytest.param(
             job(status=failed("BackoffLimitExceeded", "Job has reached the specified backoff limit")),
@@ -217,6 +331,39 @@ def report(**content: Any) -> str:
             id="C41-timeout-before-start",
         ),
         pytest.param(
+            job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 120}),
+            [
+                pod("a", terminated={"exitCode": 1}),
+                pod("b", terminated={"exitCode": 143, "startedAt": "2026-11-25T12:01:40Z"}, created=SECOND_ATTEMPT),
+            ],
+            (
+                Verdict.TIMEOUT,
+                Reason.DEADLINE,
+                "not finished within 120 s, 2 s of which passed before the container had started",
+            ),
+            id="C41-timeout-of-a-second-attempt",
+        ),
+        pytest.param(
+            job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 120}),
+            [
+                pod("a", terminated={"exitCode": 1}),
+                pod("b", waiting={"reason": "ErrImagePull", "message": "no such tag"}, created=SECOND_ATTEMPT),
+            ],
+            (
+                Verdict.TIMEOUT,
+                Reason.DEADLINE,
+                "not finished within 120 s, 2 s of which passed before the container had started; "
+                "its last attempt had not started: ErrImagePull: runner:1: no such tag",
+            ),
+            id="C41-timeout-before-a-second-attempt-starts",
+        ),
+        pytest.param(
+            job(status=failed("DeadlineExceeded") | {"failed": 2}, spec={"activeDeadlineSeconds": 600}),
+            [pod("b", terminated={"exitCode": 143}, created="2026-11-25T12:05:00Z")],
+            (Verdict.TIMEOUT, Reason.DEADLINE, "not finished within 600 s"),
+            id="an-attempt-before-the-last-one-and-its-pod-is-gone",
+        ),
+        pytest.param(
             job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 5}),
             [],
             (Verdict.TIMEOUT, Reason.DEADLINE, "not finished within 5 s; its pod is gone"),
@@ -242,6 +389,24 @@ def report(**content: Any) -> str:
             [pod(running=True)],
             (RunState.RUNNING, None, "being ended: cancelled by ann"),
             id="C37-its-pod-is-not-gone-yet",
+        ),
+        pytest.param(
+            job(),
+            [pod(running=True, deleted=True)],
+            (RunState.RUNNING, None, LEAVING),
+            id="its-pod-has-to-go",
+        ),
+        pytest.param(
+            job(),
+            [pod(waiting={"reason": "ContainerCreating"}, deleted=True)],
+            (RunState.WAITING, None, f"its container is being started; {LEAVING}"),
+            id="its-pod-has-to-go-before-it-started",
+        ),
+        pytest.param(
+            job(annotations=CANCELLED),
+            [pod(running=True, deleted=True)],
+            (RunState.RUNNING, None, f"being ended: cancelled by ann; {LEAVING}"),
+            id="C37-its-pod-has-to-go",
         ),
         pytest.param(
             job(status=failed("DeadlineExceeded"), spec={"activeDeadlineSeconds": 5}),
@@ -282,6 +447,25 @@ def report(**content: Any) -> str:
             ],
             (Verdict.FAILED, Reason.EXIT_CODE, "container proxy ended with exit code 1, the task's with 0"),
             id="C40-the-other-container-failed",
+        ),
+        pytest.param(
+            job(status=failed("BackoffLimitExceeded")),
+            [
+                pod(
+                    status={
+                        "containerStatuses": [
+                            {"name": "proxy", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}},
+                            {"name": "task", "state": {"terminated": {"exitCode": 0}}},
+                        ]
+                    }
+                )
+            ],
+            (
+                Verdict.FAILED,
+                Reason.OUT_OF_MEMORY,
+                "container proxy was killed for lack of memory (exit code 137), the task's with 0",
+            ),
+            id="C40-the-other-container-out-of-memory",
         ),
         pytest.param(
             job(

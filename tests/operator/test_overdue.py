@@ -24,6 +24,7 @@ BOUND = PENDING + REPORTING
 DEFINITION = Definition(PENDING, 1)
 NO_TAG = {"reason": "ImagePullBackOff", "message": "no such tag"}
 NO_SECRET = {"reason": "CreateContainerConfigError", "message": 'secret "erp" not found'}
+STAYS_DOWN = {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}
 NO_ROOM = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "1 Insufficient cpu"}
 
 
@@ -42,12 +43,13 @@ def starting(*, ready: bool = False, node: bool = True, init: list[Json] | None 
     return found
 
 
-def with_proxy(found: Json, state: Json, *, always: bool = False) -> Json:
+def with_proxy(found: Json, state: Json, *, always: bool = False, **more: Any) -> Json:
     """A pod with another container: a plain one, or a native sidecar."""
     kind, key = ("initContainers", "initContainerStatuses") if always else ("containers", "containerStatuses")
     container = {"name": "proxy", "image": "proxy:1"} | ({"restartPolicy": "Always"} if always else {})
     found["spec"][kind] = [*found["spec"].get(kind, []), container]
-    found["status"][key] = [{"name": "proxy", "image": "proxy:1", "state": state}, *found["status"].get(key, [])]
+    told = {"name": "proxy", "image": "proxy:1", "state": state} | more
+    found["status"][key] = [told, *found["status"].get(key, [])]
     return found
 
 
@@ -59,7 +61,16 @@ DONE = {"exitCode": 0, "message": '{"v": 1, "result": 7}'}
     ("the_job", "pods"),
     [
         pytest.param(job(), [pod(running=True)], id="C38-started-in-time"),
-        pytest.param(job(), [pod("a", terminated={"exitCode": 1}, status={"phase": "Failed"})], id="between-attempts"),
+        pytest.param(
+            job(status={"active": 1}),
+            [pod("a", terminated={"exitCode": 1}, status={"phase": "Failed"})],
+            id="the-next-attempts-pod-is-not-seen-yet",
+        ),
+        pytest.param(
+            job(status={"terminating": 1}),
+            [pod("a", terminated={"exitCode": 1}, status={"phase": "Failed"})],
+            id="another-attempts-pod-is-on-its-way-out",
+        ),
         pytest.param(job(status={"startTime": None}, spec={"suspend": True}), [], id="waits-to-be-released"),
         pytest.param(job(spec={"suspend": True}), [], id="suspended-again"),
         pytest.param(job(status={"startTime": None}), [], id="nobody-has-taken-it-up"),
@@ -138,6 +149,30 @@ def test_does_nothing_however_late_it_is(the_job: Json, pods: list[Json]) -> Non
             "ImagePullBackOff: proxy:1: no such tag",
             id="C40-the-sidecars-image",
         ),
+        pytest.param(
+            with_proxy(pod(waiting={"reason": "PodInitializing"}), {"waiting": STAYS_DOWN}, always=True),
+            Reason.INIT_FAILED,
+            "container proxy does not stay up: CrashLoopBackOff: back-off 5m0s",
+            id="the-sidecar-does-not-stay-up",
+        ),
+        pytest.param(
+            with_proxy(pod(waiting={"reason": "PodInitializing"}), RUNNING, always=True, started=False),
+            Reason.INIT_FAILED,
+            "init container proxy was running, and its startupProbe had not succeeded",
+            id="the-sidecar-never-says-that-it-has-started",
+        ),
+        pytest.param(
+            pod(waiting={"reason": "SignatureValidationFailed", "message": "no signature"}),
+            Reason.IMAGE_PULL,
+            "SignatureValidationFailed: runner:1: no signature",
+            id="the-image-is-not-to-be-trusted",
+        ),
+        pytest.param(
+            pod(waiting={"reason": "OfANewerKubelet", "message": "m"}),
+            Reason.CONFIG_ERROR,
+            "OfANewerKubelet: m",
+            id="a-cause-that-is-not-known-yet",
+        ),
     ],
 )
 def test_what_cannot_start_is_ended_with_its_cause(the_pod: Json, reason: Reason, held: str) -> None:
@@ -190,6 +225,23 @@ def test_a_run_that_gets_no_pod_asks_its_jobs_events() -> None:
     text = "no pod was made for it within 900 s (pendingTimeoutSeconds)"
     expected = Ending(Verdict.FAILED, Reason.START_REFUSED, text, asked="job-1")
     assert decided(job(), [], RELEASED + BOUND) == Overdue(expected)
+
+
+@pytest.mark.parametrize(
+    ("the_pod", "over"),
+    [
+        pytest.param(pod(terminated={"exitCode": 1}, status={"phase": "Failed"}), TASK_ENDED, id="failed"),
+        pytest.param(
+            pod(status={"phase": "Failed", "reason": "OutOfcpu", "containerStatuses": []}), RELEASED, id="refused-by-its-node"
+        ),
+    ],
+)  # fmt: skip
+def test_a_run_that_gets_no_pod_for_another_attempt_is_ended(the_pod: Json, over: datetime) -> None:
+    between, moment = job(status={"failed": 1}), over + timedelta(minutes=10) + BOUND
+    assert decided(between, [the_pod], moment - timedelta(seconds=1)) == Overdue(look_again=moment)
+    text = "no pod was made for its next attempt within 900 s (pendingTimeoutSeconds) after the longest back-off"
+    expected = Ending(Verdict.FAILED, Reason.START_REFUSED, text, asked="job-1")
+    assert decided(between, [the_pod], moment) == Overdue(expected)
 
 
 def warning(reason: str, second: int, message: str = "m") -> Json:

@@ -38,6 +38,7 @@ def annotated(text: str) -> Json:
             id="until-later",
         ),
         pytest.param(annotated(json.dumps({"until": BEFORE})), None, id="until-has-passed"),
+        pytest.param(annotated(json.dumps({"until": BEFORE.lower()})), None, id="until-in-small-letters"),
         pytest.param(
             annotated('{"until": "tomorrow"}'),
             (ConditionReason.PAUSED_BY_ANNOTATION, '{"until": "tomorrow"}', None),

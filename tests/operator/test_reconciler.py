@@ -241,6 +241,31 @@ async def test_the_native_clock_starts_nothing_of_before_where_the_change_is_ref
     assert (ready["status"], ready["reason"]) == ("False", "CannotApply")
 
 
+@pytest.mark.parametrize(
+    ("field", "reason", "message"),
+    [
+        pytest.param(
+            "spec.timeZone", "InvalidTimeZone", "schedule.timeZone: the cluster does not know it", id="C11-zone"
+        ),
+        pytest.param("spec.schedule", "InvalidSchedule", "schedule.cron: the cluster does not take it", id="schedule"),
+        pytest.param(
+            "spec.jobTemplate.spec.template", "InvalidTemplate", "template: CronJob is invalid", id="template"
+        ),
+    ],
+)
+async def test_what_the_cluster_does_not_take_is_told_by_its_field(field: str, reason: str, message: str) -> None:
+    """A zone that was renamed lately is one of ours, and none of an older cluster's."""
+    world = World("11:57:40", created="11:57:30", schedule={"cron": "* * * * *", "timeZone": "Europe/Kyiv"})
+    details = {"causes": [{"reason": "FieldValueInvalid", "field": field, "message": "Invalid value"}]}
+    body = {"reason": "Invalid", "message": f"CronJob is invalid: {field}", "details": details}
+    world.cluster.faults["apply_cron_job"] = ApiError(422, body)
+    await world.settle()
+    ready = next(entry for entry in world.status["conditions"] if entry["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", reason)
+    assert ready["message"].startswith(message)
+    assert f"CronJob is invalid: {field}" in ready["message"]
+
+
 async def test_the_native_clock_goes_on_where_a_change_is_refused_that_moves_no_due_time() -> None:
     world = await minutely()
     world.now = at("11:58:30")

@@ -31,6 +31,7 @@ def succeed_upstream(world: World, ended: str, due: str = "11:59") -> str:
     """A run of u, the job that j waits for, has succeeded. Returns its UID."""
     name = f"u-r-{due.replace(':', '')}"
     item = job(name, uid=f"uid-{name}")
+    item["metadata"]["creationTimestamp"] = rfc3339(at(due))
     item["metadata"]["labels"] |= {
         names.LABEL_SCHEDULED_JOB: "u",
         names.LABEL_SCHEDULED_JOB_UID: "uid-u",
@@ -344,3 +345,41 @@ async def test_a_run_whose_job_goes_before_the_first_look_of_a_new_process_keeps
     await world.settle()
     assert world.recent == ["11:58:00 success(Completed)"]
     assert world.recorder.verdicts == {run: ["success(Completed)"]}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "started"),
+    [
+        pytest.param({"cron": "0 * * * *"}, "11:00:00 schedule", id="native"),
+        pytest.param({"at": "2026-11-25T11:00:00Z"}, "11:00:00 schedule", id="operator"),
+    ],
+)
+async def test_what_is_due_while_the_cron_job_of_the_one_before_goes_is_started(schedule: Json, started: str) -> None:
+    """`kubectl replace --force` makes a job anew at once, and the garbage collector comes later."""
+    world = World("10:59:50", created="10:59:50", schedule={"cron": "0 * * * *"})
+    await world.settle()
+    before = copy.deepcopy(world.cluster.scheduled_jobs.pop(KEY))
+    world.watch.scheduled_jobs.remove(before)
+    anew = scheduled_job(schedule=schedule)
+    anew["metadata"] |= {"uid": "anew", "creationTimestamp": rfc3339(at("10:59:58"))}
+    world.cluster.put(world.cluster.scheduled_jobs, anew)
+    world.now = at("10:59:59")
+    world.start_process()
+    await world.settle()
+    ready = next(entry for entry in world.status["conditions"] if entry["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "CannotApply")
+    world.now = at("11:00:05")
+    await world.settle(1)
+    assert await world.clock() == [started]
+    # It goes at last, and what it owns.
+    del world.cluster.cron_jobs[KEY]
+    world.cluster._collect()
+    world.show()
+    await world.settle()
+    assert world.cluster.collected == []
+    world.finish_all()
+    world.show()
+    await world.settle()
+    assert world.recent == ["11:00:00 success(Completed)"]
+    ready = next(entry for entry in world.status["conditions"] if entry["type"] == "Ready")
+    assert ready["status"] == "True"

@@ -99,6 +99,145 @@ async def test_what_is_left_of_an_earlier_pause_makes_no_outage_of_a_later_one(s
     assert world.recent == []
 
 
+@pytest.mark.parametrize(
+    ("first", "edit", "now", "started", "recent"),
+    [
+        pytest.param(
+            {"at": "2026-11-25T12:00:00Z"},
+            {"schedule": {"at": "2026-11-25T09:29:30Z"}},
+            "09:30",
+            ["09:29:30 schedule"],
+            [],
+            id="C16-passed-when-it-was-written",
+        ),
+        pytest.param(
+            {"cron": "0 * * * *"},
+            {"schedule": {"at": "2026-11-25T09:10:00Z"}},
+            "09:30",
+            ["09:10:00 catch-up"],
+            [],
+            id="C16-instead-of-a-series",
+        ),
+        pytest.param(
+            {"at": "2026-11-25T12:00:00Z"},
+            {"schedule": {"at": "2026-11-25T12:30:00Z"}},
+            "12:45",
+            ["12:30:00 catch-up"],
+            [],
+            id="put-off-in-an-outage",
+        ),
+        pytest.param(
+            {"at": "2026-11-25T12:00:00Z"},
+            {"schedule": {"at": "2020-01-01T00:00:00Z"}},
+            "09:30",
+            [],
+            ["00:00:00 missed(TooLate)"],
+            id="C16-years-ago",
+        ),
+        pytest.param(
+            {"at": "2026-11-25T12:00:00Z"},
+            {"schedule": {"at": "2026-11-25T09:10:00Z"}, "missed": {"policy": "Skip"}},
+            "09:30",
+            [],
+            ["09:10:00 missed(TooLate)"],
+            id="C16-skip",
+        ),
+    ],
+)
+async def test_a_single_moment_that_an_edit_writes_ends_in_a_run_or_a_verdict(
+    first: Json, edit: Json, now: str, started: list[str], recent: list[str]
+) -> None:
+    world = World("09:05", created="08:00:30", schedule=first)
+    await world.settle()
+    world.now = at(now)
+    world.edit(**edit)
+    await world.settle()
+    assert await world.clock() == started
+    assert world.recent == recent
+    world.show()
+    world.finish_all()
+    world.show()
+    await world.settle()
+    world.start_process()
+    await world.settle()
+    assert await world.clock() == []
+    assert len(world.recent) == 1
+
+
+@pytest.mark.parametrize(
+    ("stopped", "going"),
+    [
+        pytest.param({"suspend": True}, {"suspend": False}, id="C14-a-declared-pause"),
+        pytest.param(
+            {"annotations": {names.ANNOTATION_PAUSED: "{}"}}, {"annotations": {}}, id="C14-an-operational-pause"
+        ),
+        pytest.param(
+            {"template": {"podTemplate": {"spec": {"restartPolicy": "Always"}}}},
+            {"template": {}},
+            id="a-bad-definition",
+        ),
+    ],
+)
+async def test_a_single_moment_that_a_pause_let_pass_is_not_run_by_an_edit_that_ends_it(
+    stopped: Json, going: Json
+) -> None:
+    once = {"at": "2026-11-25T12:00:00Z"}
+    world = World("09:05", created="08:00:30", schedule=once)
+    await world.settle()
+    world.edit(**stopped)
+    await world.settle()
+    world.now = at("13:00")
+    world.edit(schedule=once | {"endAt": "2026-11-25T18:00:00Z"}, **going)
+    await world.settle()
+    assert await world.clock() == []
+    assert world.recent == []
+
+
+def on_schedule(world: World) -> tuple[str, str, str]:
+    found = next(entry for entry in world.status["conditions"] if entry["type"] == "OnSchedule")
+    return found["status"], found["reason"], found["message"]
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [pytest.param({"cron": "0 * * * *"}, id="native"), pytest.param({"intervalSeconds": 3600}, id="operator")],
+)
+async def test_what_a_clock_that_was_ahead_has_taken_away_is_told_and_can_be_given_back(schedule: Json) -> None:
+    world = World("11:01", created="11:00:30", schedule=schedule, missed={"policy": "Skip"})
+    await world.settle()
+    # The API server's clock is a day ahead for a while.
+    world.now = at("11:02") + timedelta(days=1)
+    await world.settle()
+    world.now = at("11:05")
+    await world.settle()
+    assert world.status["nextRunTime"] == "2026-11-26T12:00:00Z"
+    truth, reason, message = on_schedule(world)
+    assert (truth, reason) == ("False", "ClockSetBack")
+    assert message.startswith("all due times up to 2026-11-26T11:00:00Z have their verdicts")
+    assert message.endswith(
+        """kubectl patch sj -n ns j --subresource status --type merge -p '{"status":{"accounted":null}}'"""
+    )
+    # As the message says.
+    body = world.cluster.scheduled_jobs[KEY]
+    del body["status"]["accounted"]
+    world.edit()
+    await world.settle()
+    assert world.status["nextRunTime"] == "2026-11-25T12:00:00Z"
+    world.now = at("13:00:05")
+    await world.settle()
+    assert await world.clock() == ["13:00:00 schedule"]
+    assert on_schedule(world)[1] != "ClockSetBack"
+
+
+async def test_a_clock_that_goes_back_by_a_moment_is_no_news() -> None:
+    world = await hourly()
+    await world.run_natively("12:00", ended="12:00:04")
+    world.now = at("11:59:58")
+    await world.settle()
+    assert world.status["nextRunTime"] == "2026-11-25T13:00:00Z"
+    assert on_schedule(world)[0] == "True"
+
+
 # A definition, a calendar or a status that cannot be read for a moment.
 
 

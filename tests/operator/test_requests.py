@@ -11,7 +11,7 @@ from merp_crds import names
 from merp_crds.common import rfc3339
 from merp_crds.reasons import Reason, Trigger, Verdict
 from merp_crds.scheduledjob import Task
-from merp_operator import cancel, jobrun_status, observe, records, requests
+from merp_operator import backfill, cancel, jobrun_status, observe, records, requests
 from merp_operator.desired import Defaults
 from merp_operator.observe import Observed, Request, read_run
 from merp_operator.outcome import judge
@@ -157,6 +157,20 @@ def test_a_rerun_of_what_still_runs_is_an_overlap() -> None:
     [answer] = answers(seen(job_run(run="j-29919600"), earlier(status={})))
     assert isinstance(answer, requests.Refuse)
     assert (answer.reason, answer.verdict) == (Reason.OVERLAP, Verdict.SKIPPED)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({}, id="one-run"),
+        pytest.param({"backfill": {"start": "2026-11-20T00:00:00Z", "end": "2026-11-21T00:00:00Z"}}, id="backfill"),
+    ],
+)
+def test_a_request_that_is_deleted_asks_for_nothing_while_a_finalizer_keeps_it(spec: Json) -> None:
+    request = job_run(**spec)
+    request["metadata"] |= {"deletionTimestamp": rfc3339(NOW), "finalizers": ["example.com/audit"]}
+    observed = seen(request)
+    assert (answers(observed), backfill.is_open(observed.requests[0])) == ([], False)
 
 
 def test_a_run_that_no_watch_has_shown_yet_is_an_overlap() -> None:

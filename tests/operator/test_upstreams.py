@@ -104,6 +104,17 @@ def ready(status: str, reason: str, *, generation: int = 1) -> dict[str, Any]:
     return {"conditions": [told | {"lastTransitionTime": "2026-11-25T11:00:00Z", "observedGeneration": generation}]}
 
 
+def after(message: str, *, generation: int = 1) -> dict[str, Any]:
+    """The status of a job without a schedule whose upstream will not run."""
+    told = {"type": "OnSchedule", "status": "False", "reason": "UpstreamCannotRun", "message": message}
+    return {"conditions": [told | {"lastTransitionTime": "2026-11-25T11:00:00Z", "observedGeneration": generation}]}
+
+
+AFTER: dict[str, Any] = {
+    "schedule": None,
+    "dependsOn": [{"name": "a"}],
+    "status": after("dependsOn: a: does not exist"),
+}
 IN_FORCE = {
     "conditions": [
         {"type": "Paused", "status": "True", "reason": "Suspended", "lastTransitionTime": "2026-11-25T09:00:00Z"}
@@ -165,6 +176,16 @@ ENDED: dict[str, Any] = {"schedule": {"cron": "0 1 * * *", "endAt": "2026-11-24T
             "",
             "2026-11-25T13:00",
             id="the-world-would-not-and-is-asked-again",
+        ),
+        pytest.param(AFTER, "runs after others (a: does not exist)", None, id="its-own-upstream-will-not-run"),
+        pytest.param(
+            AFTER | {"dependencyPolicy": {"require": "Any"}}, "", None, id="does-nothing-one-of-several-is-enough"
+        ),
+        pytest.param(
+            AFTER | {"status": after("dependsOn: a: does not exist", generation=0)},
+            "",
+            None,
+            id="does-nothing-before-an-edit",
         ),
         pytest.param(
             {"schedule": {"cron": "0 * * * *", "timeZone": "Mars/Base"}},

@@ -28,12 +28,13 @@ class Listed:
 
     def __init__(self) -> None:
         self.pools: list[Json] = []
+        self.version = VERSION
         self.meanwhile: Callable[[], None] = lambda: None
 
     async def answer(self, request: web.Request) -> web.Response:
         if not request.path.endswith("/jobpools"):
             return web.json_response({"items": [], "metadata": {"resourceVersion": str(VERSION)}})
-        listed = {"items": list(self.pools), "metadata": {"resourceVersion": str(VERSION)}}
+        listed = {"items": list(self.pools), "metadata": {"resourceVersion": str(self.version)}}
         self.meanwhile()
         return web.json_response(listed)
 
@@ -57,6 +58,16 @@ async def test_a_list_brings_what_kopf_has_not_told_and_takes_what_is_gone(liste
     server.pools = [pool("new", 95)]
     await watch.resync()
     assert [item["metadata"]["name"] for item in watch.job_pools.all()] == ["new"]
+
+
+async def test_what_a_restored_server_lists_is_what_there_is(listed: tuple[Listed, Watch]) -> None:
+    server, watch = listed
+    server.pools = [pool("nightly", 95), pool("made-later", 99)]
+    await watch.resync()
+    server.pools, server.version = [pool("nightly", 40), pool("deleted-later", 30)], 50
+    await watch.resync()
+    found = {item["metadata"]["name"]: item["metadata"]["resourceVersion"] for item in watch.job_pools.all()}
+    assert found == {"nightly": "40", "deleted-later": "30"}
 
 
 async def test_what_is_made_while_a_list_is_under_way_is_not_taken_for_gone(listed: tuple[Listed, Watch]) -> None:
@@ -217,3 +228,15 @@ def test_a_job_whose_run_was_asked_for_is_looked_at_with_no_delay_when_it_ends(
     told.watch.job_runs.put(job_run() | {"status": status})
     told.of_job(job())
     assert told.of_job(at(21, job(status=complete()))) == ["waits-for-j at once", expected]
+
+
+def test_what_waits_for_what_follows_every_edit(told: Told) -> None:
+    graphs = []
+    for version, upstreams in enumerate((["a"], ["b", "a"], []), start=60):
+        body = at(version, scheduled_job("d", dependsOn=[{"name": name} for name in upstreams]))
+        body["metadata"]["uid"] = "d"
+        told.watch.scheduled_jobs.put(body)
+        graphs.append(told.watch.depends_on("ns"))
+    others = {"waits-for-j": ("j",)}
+    assert graphs == [others | {"d": ("a",)}, others | {"d": ("a", "b")}, others]
+    assert told.watch.depends_on("elsewhere") == {}
