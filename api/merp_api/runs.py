@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -18,6 +18,7 @@ from merp_api.records import Records
 from merp_api.schemas import ExecutionBody, ExecutionView, RetryBody
 from merp_api.translate import Json
 from merp_api.views import display_name, execution_view, invalid, run_view, unfinished_run
+from merp_crds.jobrun import LONGEST_AHEAD
 from merp_crds.names import ANNOTATION_CREATED_BY, ANNOTATION_IDEMPOTENCY
 from merp_crds.scheduledjob import ConcurrencyPolicy
 from merp_kube.client import ApiError
@@ -188,7 +189,13 @@ class Runs:
 
 def body_due_time(body: ExecutionBody, job: Json, default_zone: str) -> datetime | None:
     """The due time that a body asks for. Raises Problem 400."""
-    return None if body.due_time is None else body_time("due_time", body.due_time, job, default_zone)
+    if body.due_time is None:
+        return None
+    found = body_time("due_time", body.due_time, job, default_zone)
+    if found - datetime.now(UTC) > LONGEST_AHEAD:
+        text = f"is more than {LONGEST_AHEAD.days} days ahead: correct it"
+        raise problems.validation([FieldError.in_body(["due_time"], "out_of_range", text)])
+    return found
 
 
 def _annotations(caller: Caller, key: str | None, data: Any) -> Json:

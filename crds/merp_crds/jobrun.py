@@ -1,5 +1,6 @@
 """JobRun: the request for one run by hand, for a rerun, or for the runs of a past range."""
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -13,6 +14,8 @@ from merp_crds.scheduledjob import ConcurrencyPolicy, rule, rules
 MAX_PARALLEL: Final = 100
 # One request runs no more than this: six years of minutes are a mistake, not a wish.
 MAX_DUE_TIMES: Final = 1_000
+# How far ahead of its request a run may stand for a moment: one of 2999 would count in every window until then.
+LONGEST_AHEAD: Final = timedelta(days=366)
 # Why a request waits that is answered once the cause is gone; any other condition Accepted that is False is final.
 UNKNOWN_JOB: Final = "UnknownScheduledJob"
 NOT_READY: Final = "NotReady"
@@ -72,7 +75,8 @@ class JobRunSpec(Model):
         DueTime | None,
         Field(
             default=None,
-            description="The moment that the run stands for, RFC 3339; also one to come, and it runs at once. "
+            description="The moment that the run stands for, RFC 3339; also one to come, by 366 days at most, and it "
+            "runs at once. "
             "Default: that of `run`, else its creation.",
         ),
     ]

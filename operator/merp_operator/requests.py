@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from merp_crds import names
 from merp_crds.common import LABEL_LENGTH, parse_rfc3339, rfc3339
-from merp_crds.jobrun import PENDING_REASONS, JobRunSpec
+from merp_crds.jobrun import LONGEST_AHEAD, PENDING_REASONS, JobRunSpec
 from merp_crds.reasons import Reason, Trigger, Verdict
 from merp_crds.scheduledjob import ConcurrencyPolicy, ScheduledJobSpec, Task
 from merp_operator import cancel, desired, parameters
@@ -253,6 +253,9 @@ def _answer(
     policy = asked or spec.concurrency_policy
     others = [name for name in unfinished if name != wanted.run_name]
     made = any(run.name == wanted.run_name for run in observed.runs)
+    if not made and wanted.due_time - request.created > LONGEST_AHEAD:
+        text = f"dueTime: {rfc3339(wanted.due_time)} is more than {LONGEST_AHEAD.days} days ahead: correct it"
+        return Invalid(request, text)
     if policy is ConcurrencyPolicy.FORBID and others and not made:
         message = f"{others[0]} is not finished, and overlap is forbidden"
         return Refuse(request, wanted.run_name, wanted.due_time, Reason.OVERLAP, message)

@@ -61,6 +61,7 @@ async def test_parameters_of_a_run_and_of_its_job_have_their_size_together(
     ("sent", "pointer"),
     [
         pytest.param({"due_time": "soon"}, "#/due_time", id="no-time"),
+        pytest.param({"due_time": "2999-01-01"}, "#/due_time", id="so-far-ahead-that-every-window-would-have-it"),
         pytest.param({"params": {}}, "#/params", id="unknown-field"),
         pytest.param({"args": {}}, "#/args", id="args-as-object"),
         pytest.param({"args": ["x" * 70_000]}, "#/args", id="too-large"),

@@ -1,7 +1,7 @@
 """JobRuns for one run: what each becomes, and that it stays so."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -58,7 +58,7 @@ def earlier(task: Json | None = None, status: Json | None = None) -> Json:
         pytest.param({}, "2026-11-25T11:59:00Z", id="its-creation"),
         pytest.param({"dueTime": "2026-11-24T00:00:00Z"}, "2026-11-24T00:00:00Z", id="what-is-given"),
         pytest.param({"dueTime": "2026-11-24T08:00:00.5+08:00"}, "2026-11-24T00:00:00Z", id="whole-seconds-utc"),
-        pytest.param({"dueTime": "2031-01-01T00:00:00Z"}, "2031-01-01T00:00:00Z", id="one-to-come-runs-now"),
+        pytest.param({"dueTime": "2027-01-01T00:00:00Z"}, "2027-01-01T00:00:00Z", id="one-to-come-runs-now"),
     ],
 )
 def test_the_due_time_of_a_run_by_hand(spec: Json, due_time: str) -> None:
@@ -101,6 +101,24 @@ def test_a_rerun_of_what_nobody_knows_is_refused_with_the_remedy() -> None:
     [answer] = answers(seen(job_run(run=TOO_OLD), earlier()))
     assert isinstance(answer, requests.Invalid)
     assert answer.message == f"run: j has no run {TOO_OLD} that is still known: give its due time as dueTime"
+
+
+@pytest.mark.parametrize(
+    ("due", "message"),
+    [
+        pytest.param(NOW + timedelta(days=366), None, id="a-year-ahead"),
+        pytest.param(
+            datetime(2999, 1, 1, tzinfo=UTC),
+            "dueTime: 2999-01-01T00:00:00Z is more than 366 days ahead: correct it",
+            id="so-far-ahead-that-every-window-would-have-it",
+        ),
+    ],
+)
+def test_how_far_ahead_a_run_may_stand_for_a_moment(due: datetime, message: str | None) -> None:
+    request = job_run(dueTime=rfc3339(due))
+    request["metadata"]["creationTimestamp"] = rfc3339(NOW)
+    [answer] = answers(seen(request))
+    assert (answer.message if isinstance(answer, requests.Invalid) else None) == message
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ def _install(names: list[str], log: Path) -> None:
     environment = {"DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", *PATIENCE, "-q"]
     try:
+        # An image without lists may have no folder for them either.
+        LISTS_LOCK.parent.mkdir(parents=True, exist_ok=True)
         with LISTS_LOCK.open("a") as lists:
             # For this one apt-get waits with no option.
             fcntl.lockf(lists, fcntl.LOCK_EX)
