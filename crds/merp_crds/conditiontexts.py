@@ -119,6 +119,12 @@ CONDITIONS: Final[Mapping[ConditionReason, Texts]] = {
         "集群时钟曾经超前，当时已经过去的到期时间不会再次启动。",
         "等到消息中的时刻，或按消息中的方法处理。",
     ),
+    ConditionReason.ZONE_RULES_DIFFER: texts(
+        "The cluster's clock and the operator have other rules for the job's time zone, and it may run by both.",
+        "Have the older zone database (tzdata) brought up to date, or give the job another time zone until then.",
+        "集群时钟与调度器使用的时区规则不同，任务可能按两种时间各运行一次。",
+        "请管理员更新较旧的时区数据库（tzdata），或在此之前为任务改用其他时区。",
+    ),
     ConditionReason.POOL_NOT_FOUND: texts(
         "There is no JobPool of the name that the job asks for.",
         "Create the JobPool in the job's namespace, or correct its name.",

@@ -113,6 +113,7 @@ class ConditionReason(StrEnum):
     MISSED = "Missed"
     CANNOT_START = "CannotStart"
     CLOCK_SET_BACK = "ClockSetBack"
+    ZONE_RULES_DIFFER = "ZoneRulesDiffer"
     POOL_NOT_FOUND = "PoolNotFound"
     POOL_TOO_SMALL = "PoolTooSmall"
     UPSTREAM_CANNOT_RUN = "UpstreamCannotRun"

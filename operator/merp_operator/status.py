@@ -18,7 +18,7 @@ from merp_crds.scheduledjob import (
     VerdictEntry,
 )
 from merp_crds.zones import find_zone
-from merp_operator import desired, pause
+from merp_operator import desired, pause, zonerules
 from merp_operator.accounting import STARTING_DEADLINE, Decision
 from merp_operator.definition import Problem
 from merp_operator.endings import explain, merged
@@ -291,6 +291,9 @@ def _on_schedule(
         return [(kind, "Unknown", ConditionReason.PAUSED.value, "nothing becomes due while it is paused")]
     if held_up is not None:
         return [held_up]
+    other_rules = zonerules.difference(observed)
+    if other_rules:
+        return [(kind, "False", ConditionReason.ZONE_RULES_DIFFER.value, other_rules)]
     unknown = timetable.unknown_from
     if (
         next_run_time is not None

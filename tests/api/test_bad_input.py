@@ -11,6 +11,7 @@ import pytest
 
 from merp_api.app import create_app
 from merp_api.description import render
+from merp_api.filters import repeated
 from merp_api.settings import Settings
 from merp_kube.client import Client, server_only
 
@@ -31,6 +32,12 @@ WRITTEN = [
     for method, path, operation in OPERATIONS
     if "requestBody" in operation
 ]
+PARAMETERS = {
+    parameter["name"]: parameter["schema"]
+    for _, _, operation in OPERATIONS
+    for parameter in operation.get("parameters", [])
+    if parameter["in"] == "query"
+}
 BODY = {"name": "x", "job_type": "cron", "func": "echo_args", "cron_expression": "0 0 1 * *"}
 PASSWORD = "canary-S3cret!x"
 
@@ -140,3 +147,12 @@ async def test_c59_the_databases_password_is_told_nowhere(
     told = [*(answer.text for answer in answers), *(json.dumps(vars(line), default=str) for line in caplog.records)]
     assert any("the records cannot be read" in text for text in told)
     assert not [text for text in told if PASSWORD in text or "S3cret" in text]
+
+
+def test_a_parameter_may_come_twice_where_it_is_a_list_and_nowhere_else() -> None:
+    def is_list(schema: Any) -> bool:
+        return any(kind.get("type") == "array" for kind in (schema, *schema.get("anyOf", [])))
+
+    lists = {name for name, schema in PARAMETERS.items() if is_list(schema)}
+    assert lists
+    assert {name for name in PARAMETERS if not repeated([name, name])} == lists

@@ -25,6 +25,7 @@ def test_every_reason_of_a_verdict_is_in_the_table() -> None:
         ConditionReason.MISSED,
         ConditionReason.CANNOT_START,
         ConditionReason.CLOCK_SET_BACK,
+        ConditionReason.ZONE_RULES_DIFFER,
         ConditionReason.POOL_NOT_FOUND,
         ConditionReason.POOL_TOO_SMALL,
         ConditionReason.UPSTREAM_CANNOT_RUN,
