@@ -4,11 +4,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, ConfigDict, Field, PlainSerializer
 
 from merp_api.job_parts import CalendarBody, DependencyBody, DependencyPolicyBody, MissedBody, PoolBody
 from merp_api.models import Body, View
 from merp_crds.common import ObjectName
+from merp_crds.displayname import check_display_name
 from merp_crds.names import MAX_NAME_LENGTH
 from merp_crds.parameters import shallow
 from merp_crds.scheduledjob import MAX_INT32, ConcurrencyPolicy, Priority
@@ -50,7 +51,11 @@ class JobBody(Body):
         ObjectName | None,
         Field(max_length=MAX_NAME_LENGTH, description="Name of the ScheduledJob. Default: made of func."),
     ] = None
-    name: Annotated[str, Field(min_length=1, max_length=100, description="Name for people, in any language.")]
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=100, description="Name for people, in any language."),
+        AfterValidator(check_display_name),
+    ]
     job_type: Annotated[JobType, Field(strict=False, description="What makes it due.")]
     func: Annotated[
         Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)] | None,

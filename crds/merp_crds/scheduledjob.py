@@ -20,6 +20,7 @@ from merp_crds.common import (
     Time,
     Untyped,
 )
+from merp_crds.displayname import CONTROL_CHARACTER, NOTHING_VISIBLE
 from merp_crds.reasons import Reason, RunState, Trigger, Verdict
 
 # The largest number that a Job's own int32 fields hold.
@@ -449,6 +450,10 @@ class ScheduledJobSpec(Model):
             default=None,
             max_length=100,
             description="Name for people, any language, for example 库存盘点任务. Default: the object's name.",
+            json_schema_extra=rules(
+                rule(r"!self.matches(r'[\p{Cc}\p{Zl}\p{Zp}]')", f"displayName {CONTROL_CHARACTER}"),
+                rule(r"self == '' || self.matches(r'[^\p{C}\p{Z}]')", f"displayName {NOTHING_VISIBLE}"),
+            ),
         ),
     ]
     description: Annotated[

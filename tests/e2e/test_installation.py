@@ -308,6 +308,8 @@ def test_c56_without_a_good_token_nothing_is_answered(installation: Installation
             "two", {"schedule": {"cron": "0 9 * * *", "intervalSeconds": 60}}, "exactly one of", id="two-schedules"
         ),
         pytest.param("none", {"task": None}, "say what to run", id="nothing-to-run"),
+        pytest.param("blank", {"displayName": " \u3000\u200b"}, "nothing that can be seen", id="blank-name"),
+        pytest.param("lines", {"displayName": "库存\n盘点"}, "a line break", id="name-of-two-lines"),
         pytest.param("zero", {"timeoutSeconds": 0}, "timeoutSeconds", id="C41-timeout-0"),
         pytest.param("func", {"task": {"func": "os:system"}}, "task.func", id="no-task-name"),
         pytest.param("func", {"task": {"func": "__import__"}}, "task.func", id="a-builtin"),
