@@ -158,7 +158,7 @@ class _Gate:
                 self._used.add(name, opener.due_time)
             since = max([run.since, *(opener.ended for _, opener in found if opener.ended is not None)])
             return Open(run.name, since, tuple((name, opener.name) for name, opener in found))
-        told = self._told(run, standing, {name for name, _ in met}, until)
+        told = self._told(run, standing, {name for name, _ in met})
         if until is None:
             return Hold(run.name, f"waiting for {told}", deadline)
         return self._expired(run, deadline, f"waited {waits.span(self._policy.timeout_seconds)} for {told}")
@@ -188,7 +188,7 @@ class _Gate:
         upstream = self._upstreams[dependency.name]
         return windows.opener(dependency, upstream, runs, run.due_time, self._zone, self._used.of(dependency.name))
 
-    def _told(self, run: Waiting, standing: Mapping[str, Standing], met: Set[str], until: datetime | None) -> str:
+    def _told(self, run: Waiting, standing: Mapping[str, Standing], met: Set[str]) -> str:
         """What is not met."""
         parts = [
             waits.part(
@@ -199,7 +199,6 @@ class _Gate:
                 self._zone,
                 self._used.of(dependency.name),
                 self._now,
-                until,
             )
             for dependency in self._dependencies
             if dependency.name not in met

@@ -1,6 +1,7 @@
 """What a run waits for, in words for people. Pure."""
 
-from collections.abc import Iterable, Set
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence, Set
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -8,7 +9,7 @@ from zoneinfo import ZoneInfo
 from merp_crds.reasons import Verdict
 from merp_crds.scheduledjob import Dependency, Require
 from merp_operator.upstreams import Upstream, UpstreamRun, moment
-from merp_operator.windows import Standing, as_of, bound, consumes, nearest
+from merp_operator.windows import Standing, bound, consumes, nearest
 
 # More upstreams than that nobody reads in a table.
 _NAMED: Final = 3
@@ -47,39 +48,31 @@ def part(
     zone: ZoneInfo,
     used: Set[datetime],
     now: datetime,
-    until: datetime | None = None,
 ) -> str:
     """What is waited for of one upstream: a run under way, else why there is none, else its last one or its next.
 
-    `standing` are its runs that count, at `until`.
+    `standing` are its runs that count, as they were at the moment that is told of.
     """
-    runs = as_of(upstream.runs, until)
-    own = bound(dependency, upstream, standing, own_due, used)
-    dues = frozenset(standing.in_window(dependency, own_due, zone))
-    window = [
-        run
-        for run in runs
-        if run.due_time in dues
-        and (run.due_time == own_due or not own)
-        and (run.due_time not in used or not consumes(dependency))
-    ]
-    going = [run for run in window if run.verdict is None]
+    inside = standing.in_window(dependency, own_due, zone)
+    if bound(dependency, upstream, standing, own_due, used):
+        inside = (own_due,) if _holds(inside, own_due) else ()
+    spent = used if consumes(dependency) else frozenset()
+    going = [due for due in standing.going if _holds(inside, due) and due not in spent]
     if going:
-        due = nearest(sorted(run.due_time for run in going), own_due)
-        run = next(run for run in going if run.due_time == due)
+        run = next(run for run in standing.of[nearest(going, own_due)] if run.verdict is None)
         state = "waiting" if run.began is None else f"running since {_short(run.began, now, zone)}"
-        return f"{upstream.name} of {_due(run, runs, zone)} ({state})"
+        return f"{upstream.name} of {_due(run, standing, zone)} ({state})"
     if upstream.cannot_run:
         return f"{upstream.name}: {upstream.cannot_run}"
     coming = "" if upstream.next_run is None else f"next run {_short(upstream.next_run, now, zone)}"
-    ended = [run for run in window if run.verdict is not None and run.ended is not None]
-    if not ended:
+    ended = (_last_ended(standing.of[due]) for due in reversed(inside) if due not in spent)
+    last = next((run for run in ended if run is not None), None)
+    if last is None:
         return f"{upstream.name} ({coming or 'nothing makes it due'})"
-    last = max(ended, key=lambda run: (run.due_time, run.ended, run.name))
     assert last.verdict is not None, "only such were taken"
     assert last.ended is not None, "only such were taken"
     word = f"{_WORDS[last.verdict]} at {_short(last.ended, now, zone)}"
-    return f"{upstream.name} of {_due(last, runs, zone)} ({'; '.join(filter(None, (word, coming)))})"
+    return f"{upstream.name} of {_due(last, standing, zone)} ({'; '.join(filter(None, (word, coming)))})"
 
 
 def _short(when: datetime, now: datetime, zone: ZoneInfo) -> str:
@@ -88,9 +81,20 @@ def _short(when: datetime, now: datetime, zone: ZoneInfo) -> str:
     return text.partition(" ")[2] if when.astimezone(zone).date() == now.astimezone(zone).date() else text
 
 
-def _due(run: UpstreamRun, runs: Iterable[UpstreamRun], zone: ZoneInfo) -> str:
+def _due(run: UpstreamRun, standing: Standing, zone: ZoneInfo) -> str:
     """The day alone, where the upstream has one due time on it."""
-    due = run.due_time
-    day = due.astimezone(zone).date()
-    shared = any(other.due_time != due and other.due_time.astimezone(zone).date() == day for other in runs)
-    return moment(due, zone) if shared else str(day)
+    if len(standing.on_the_day_of(run.due_time, zone)) > 1:
+        return moment(run.due_time, zone)
+    return str(run.due_time.astimezone(zone).date())
+
+
+def _holds(dues: Sequence[datetime], due: datetime) -> bool:
+    """Whether a due time is one of these, oldest first."""
+    place = bisect_left(dues, due)
+    return place < len(dues) and dues[place] == due
+
+
+def _last_ended(runs: Iterable[UpstreamRun]) -> UpstreamRun | None:
+    """Of the runs of one due time the one that ended last."""
+    ended = [run for run in runs if run.verdict is not None and run.ended is not None]
+    return max(ended, key=lambda run: (run.ended, run.name), default=None)

@@ -39,6 +39,16 @@ class Standing(dict[datetime, UpstreamRun]):
         return sorted(self)
 
     @cached_property
+    def of(self) -> dict[datetime, list[UpstreamRun]]:
+        """Every run of each due time, not only the one that counts."""
+        return {}
+
+    @cached_property
+    def going(self) -> list[datetime]:
+        """The due times that have an unfinished run, oldest first."""
+        return [due for due in self.dues if any(run.verdict is None for run in self.of.get(due, ()))]
+
+    @cached_property
     def _periods(self) -> dict[tuple[Period, str], dict[tuple[object, ...], list[datetime]]]:
         return {}
 
@@ -63,6 +73,10 @@ class Standing(dict[datetime, UpstreamRun]):
             return self._of(window.period, zone).get(_period(window.period, own_due, zone), ())
         return self.dues
 
+    def on_the_day_of(self, due: datetime, zone: ZoneInfo) -> Sequence[datetime]:
+        """The due times of a day, oldest first."""
+        return self._of(Period.DAY, zone).get(_period(Period.DAY, due, zone), ())
+
     def _of(self, period: Period, zone: ZoneInfo) -> dict[tuple[object, ...], list[datetime]]:
         """The due times of each period."""
         known = self._periods.get((period, zone.key))
@@ -81,6 +95,7 @@ def standing(upstream: Upstream, until: datetime | None = None) -> Standing:
     """
     found = Standing()
     for run in as_of(upstream.runs, until):
+        found.of.setdefault(run.due_time, []).append(run)
         known = found.get(run.due_time)
         if known is None or _rank(run) > _rank(known):
             found[run.due_time] = run
