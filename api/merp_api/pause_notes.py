@@ -32,7 +32,7 @@ def pause_note(metadata: Json) -> PausedView | None:
 def moment(written: str | None) -> datetime | None:
     """A time that a note says; written by hand it may be any text, and then it says none."""
     try:
-        return None if written is None else parse_rfc3339(written.upper())
+        return None if written is None else parse_rfc3339(written)
     except ValueError:
         return None
 

@@ -245,8 +245,7 @@ def _run(name: str, job: Json, spec: Json, annotations: Json) -> Json:
 def _readable(at: str) -> datetime | None:
     """A moment of a manifest; None for what the API server takes and no clock knows, such as an offset of 99 hours."""
     try:
-        # Its t and z may be small letters.
-        return parse_rfc3339(at.upper())
+        return parse_rfc3339(at)
     except ValueError:
         return None
 

@@ -325,5 +325,4 @@ def _updated(metadata: Json) -> datetime:
 
 
 def _time(text: str | None) -> datetime | None:
-    # What people write may have a small t and z.
-    return None if text is None else parse_rfc3339(text.upper())
+    return None if text is None else parse_rfc3339(text)

@@ -49,8 +49,9 @@ def _text(moment: datetime) -> str:
 
 
 def parse_rfc3339(text: str) -> datetime:
-    """A time that Kubernetes wrote, aware and in UTC. Raises ValueError."""
-    moment = datetime.fromisoformat(text)
+    """A time that Kubernetes keeps, aware and in UTC. Raises ValueError, and TypeError for what is no text."""
+    # RFC 3339 has its T and Z in small letters too, and what people write so is kept so.
+    moment = datetime.fromisoformat(str.upper(text))
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone: write it as 2026-12-01T00:00:00Z")
     try:

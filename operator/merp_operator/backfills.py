@@ -200,7 +200,7 @@ class Backfills:
             _log.info("created run %s/%s for %s", observed.namespace, step.run, request.name)
             return step
         found = await self._cluster.job(observed.namespace, step.run)
-        if found is not None and not desired.is_ours(found, observed):
+        if found is not None and not observed.owns(found):
             self._expectations.remove(key, step.run)
             text = f"a Job {step.run} exists and is not of this ScheduledJob: delete it, or cancel the backfill"
             return Waiting(Reason.NAME_TAKEN.value, text, _REFUSED_SECONDS)
@@ -212,4 +212,4 @@ class Backfills:
         if any(run.name == name for run in observed.runs):
             return False
         job = await self._cluster.job(observed.namespace, name)
-        return job is not None and desired.is_ours(job, observed) and condition(job, "Failed") is None
+        return job is not None and observed.owns(job) and condition(job, "Failed") is None

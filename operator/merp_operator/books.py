@@ -8,7 +8,7 @@ from merp_crds import names, schedule
 from merp_crds.common import parse_rfc3339
 from merp_crds.reasons import Trigger, Verdict
 from merp_crds.scheduledjob import Schedule, ScheduledJobStatus
-from merp_operator import desired, pause
+from merp_operator import pause
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.situation import BY_CLOCK
 
@@ -35,7 +35,7 @@ def missing(observed: Observed, status: ScheduledJobStatus, now: datetime) -> Bo
     time under Forbid. And a due time that `lastScheduleTime` has reached it takes as done: one that was skipped does
     not start late.
     """
-    if observed.cron_job is None or not desired.is_ours(observed.cron_job, observed):
+    if observed.cron_job is None or not observed.owns(observed.cron_job):
         return Books()
     shown = observed.cron_job.get("status") or {}
     ours = [run for run in observed.runs if _is_settled_by_us(run, now)]

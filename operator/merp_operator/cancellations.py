@@ -5,7 +5,7 @@ from datetime import datetime
 
 from merp_crds import names
 from merp_kube.client import ApiError, Unreachable
-from merp_operator import backfill, cancel, desired, events, requests
+from merp_operator import backfill, cancel, events, requests
 from merp_operator.cancel import Cancellation
 from merp_operator.cluster import Cluster
 from merp_operator.observe import Observed, Request, is_finished
@@ -56,7 +56,7 @@ class Cancellations:
         job = next((run.job for run in observed.runs if run.name == name), None)
         if job is None:
             job = await self._cluster.job(observed.namespace, name)
-        if job is None or not desired.is_ours(job, observed):
+        if job is None or not observed.owns(job):
             return False
         if is_finished(job):
             return False

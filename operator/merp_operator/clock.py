@@ -16,7 +16,7 @@ from typing import Final
 from merp_crds.scheduledjob import Priority
 from merp_kube.client import ApiError, Unreachable
 from merp_operator.accounting import Start
-from merp_operator.watch import Key
+from merp_operator.own import Key
 
 # As many creates at a time as the API server takes from one client without queueing them.
 _PARALLEL: Final = 32

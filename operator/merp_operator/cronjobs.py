@@ -124,7 +124,7 @@ class CronJobs:
         Returns it as it is now, None once it is gone.
         """
         cron_job = observed.cron_job
-        if cron_job is None or not desired.is_ours(cron_job, observed):
+        if cron_job is None or not observed.owns(cron_job):
             return cron_job
         if not cron_job["spec"].get("suspend"):
             return await self._cluster.suspend_cron_job(cron_job)

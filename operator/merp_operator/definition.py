@@ -58,7 +58,7 @@ def problem(observed: Observed, defaults: Defaults) -> Problem | None:
             f"metadata.name: the CronJob of the ScheduledJob that was called {observed.name} before is still being "
             "deleted; what is due meanwhile the operator starts",
         )
-    if observed.cron_job is not None and not desired.is_ours(observed.cron_job, observed):
+    if observed.cron_job is not None and not observed.owns(observed.cron_job):
         return Problem(
             ConditionReason.CRONJOB_EXISTS,
             f"metadata.name: a CronJob {observed.name} exists and is not ours: rename this ScheduledJob or delete it",

@@ -320,15 +320,10 @@ def _goes(observed: Observed) -> bool:
 
 def is_left_over(observed: Observed) -> bool:
     """Whether the CronJob is that of a ScheduledJob of this name that is gone: the garbage collector will take it."""
-    if observed.cron_job is None or is_ours(observed.cron_job, observed):
+    if observed.cron_job is None or observed.owns(observed.cron_job):
         return False
     owners = observed.cron_job["metadata"].get("ownerReferences") or []
     return any(
         (owner.get("kind"), owner.get("name")) == ("ScheduledJob", observed.name) and owner.get("uid") != observed.uid
         for owner in owners
     )
-
-
-def is_ours(item: Json, observed: Observed) -> bool:
-    """Whether an object belongs to this very ScheduledJob, not to one of its name before."""
-    return observed.owns(item)

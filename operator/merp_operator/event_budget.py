@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from merp_operator.watch import Key
+from merp_operator.own import Key
 
 # As many at once, and then one a minute: of a job of every minute nothing is left out. Kubernetes' own recorders have
 # 25 for each object, and one more in five minutes.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
-from merp_operator.watch import Key
+from merp_operator.own import Key
 
 # A run that was made and deleted before a watch showed it must not be counted for ever.
 _SECONDS: Final = 60.0

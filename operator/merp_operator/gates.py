@@ -25,11 +25,11 @@ from merp_operator.gate import Expire, Hold, Look, Open
 from merp_operator.gated import is_gated
 from merp_operator.newlymet import DependencyRun
 from merp_operator.observe import Observed, Run
+from merp_operator.own import Key
 from merp_operator.picture import Pictures
 from merp_operator.pool import Ready, Room
 from merp_operator.pools import Pools
 from merp_operator.upstreams import Upstream
-from merp_operator.watch import Key
 
 # A quota or a policy changes without an event that is watched here.
 _REFUSED: Final = timedelta(seconds=30)
@@ -269,7 +269,7 @@ class Gates:
             _log.info("created run %s/%s for %s", observed.namespace, name, wanted.opened_by)
             return ""
         found = await self._cluster.job(observed.namespace, name)
-        if found is None or desired.is_ours(found, observed):
+        if found is None or observed.owns(found):
             return ""
         # It is not coming, and whoever waits for it would wait in vain.
         self._expectations.remove(key, name)

@@ -14,7 +14,8 @@ from kubernetes.aio.client import Configuration
 
 from merp_crds import names
 from merp_kube.client import PAGE_SIZE, ssl_context
-from merp_operator.watch import Own, Watch
+from merp_operator.own import Own
+from merp_operator.watch import Watch
 
 # Shorter than what load balancers allow. A whole number: kopf hands it on as it is, and the API server refuses 300.0.
 _WATCH_SECONDS: Final = 300

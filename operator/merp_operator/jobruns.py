@@ -13,7 +13,7 @@ from merp_crds.reasons import Reason, Verdict
 from merp_crds.scheduledjob import Task, VerdictEntry
 from merp_kube import paths
 from merp_kube.client import ApiError, Unreachable
-from merp_operator import backfill, desired, jobrun_status, observe, records, requests, status
+from merp_operator import backfill, jobrun_status, observe, records, requests, status
 from merp_operator.backfills import Backfills, Look
 from merp_operator.cancellations import Cancellations
 from merp_operator.cluster import Cluster, will_not_have
@@ -22,9 +22,10 @@ from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
 from merp_operator.observe import Json, Observed, Request
 from merp_operator.outcome import Outcome
+from merp_operator.own import Key
 from merp_operator.recorder import Recorder
 from merp_operator.status import Judged
-from merp_operator.watch import Key, Watch
+from merp_operator.watch import Watch
 
 # A request is kept this long after its Job is gone, for whoever asked for it.
 _REQUEST_AGE: Final = timedelta(hours=1)
@@ -93,7 +94,7 @@ class JobRuns:
                 answer.request, name, wanted.due_time, Reason.START_REFUSED, error.message, Verdict.FAILED
             )
         job = await self._cluster.job(observed.namespace, name)
-        if job is None or desired.is_ours(job, observed):
+        if job is None or observed.owns(job):
             return answer
         self._expectations.remove(key, name)
         message = f"a Job {name} exists and is not of this ScheduledJob"

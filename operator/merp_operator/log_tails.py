@@ -9,7 +9,7 @@ from merp_kube.client import ApiError, Unreachable
 from merp_operator import attempt
 from merp_operator.cluster import Cluster
 from merp_operator.observe import Json, Run
-from merp_operator.watch import Key
+from merp_operator.own import Key
 
 # A traceback and what led to it. The kubelet counts lines first, then bytes from the front of these.
 LINES: Final = 50

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from merp_operator.watch import Key
+from merp_operator.own import Key
 
 
 class Looks:

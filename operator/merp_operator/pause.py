@@ -78,8 +78,7 @@ def _read(text: str) -> Json:
 
 def _moment(value: object) -> datetime | None:
     try:
-        # Written by people: RFC 3339 has its t and z in small letters too.
-        return parse_rfc3339(value.upper()) if isinstance(value, str) and value else None
+        return parse_rfc3339(value) if isinstance(value, str) and value else None
     except ValueError:
         # A moment that cannot be read must not end a pause: somebody has to.
         return None

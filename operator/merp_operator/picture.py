@@ -9,7 +9,8 @@ from merp_operator import calendars, observe
 from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
 from merp_operator.observe import Json, Observed, Run
-from merp_operator.watch import Key, Watch
+from merp_operator.own import Key
+from merp_operator.watch import Watch
 
 
 class Pictures:

@@ -21,8 +21,9 @@ from merp_operator import metrics, observe, pool
 from merp_operator.cluster import Cluster
 from merp_operator.expectations import Expectations
 from merp_operator.observe import Json, Observed, Run, is_finished
+from merp_operator.own import Key
 from merp_operator.pool import Candidate, Decision, Expired, Ready, Room
-from merp_operator.watch import Key, Watch
+from merp_operator.watch import Watch
 from merp_operator.workqueue import WorkQueue
 
 # Who waits is for people to read. Who has room is written at once, but not more often than this: the list of a pool of

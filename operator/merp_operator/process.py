@@ -24,6 +24,7 @@ from merp_operator.expectations import Expectations
 from merp_operator.gates import Gates
 from merp_operator.jobruns import JobRuns
 from merp_operator.log_tails import LogTails
+from merp_operator.own import Key
 from merp_operator.picture import Pictures
 from merp_operator.pools import Pools
 from merp_operator.published import Published
@@ -32,7 +33,7 @@ from merp_operator.recorder import Recorder
 from merp_operator.scheduled_job_statuses import ScheduledJobStatuses
 from merp_operator.settings import OperatorSettings
 from merp_operator.starter import Starter
-from merp_operator.watch import Key, Watch
+from merp_operator.watch import Watch
 from merp_operator.workqueue import WorkQueue
 
 # Reconciles wait for the API server most of the time; two dozen keep one core busy.

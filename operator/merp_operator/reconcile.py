@@ -36,12 +36,13 @@ from merp_operator.looks import Looks
 from merp_operator.observe import Json, Observed, Run
 from merp_operator.outcome import Outcome
 from merp_operator.overdue_runs import OverdueRuns
+from merp_operator.own import Key
 from merp_operator.picture import Pictures
 from merp_operator.recorder import Recorder
 from merp_operator.scheduled_job_statuses import ScheduledJobStatuses
 from merp_operator.starter import Starter
 from merp_operator.status import Judged, Told
-from merp_operator.watch import Key, Watch
+from merp_operator.watch import Watch
 from merp_records.rows import ExecutionRecord, JobRecord
 
 # A Job whose end a dependent has not seen is kept so much longer: that look is on its way.

@@ -16,7 +16,8 @@ from merp_operator import events, metrics
 from merp_operator.cluster import Cluster
 from merp_operator.event_budget import EventBudget
 from merp_operator.observe import Json, Observed
-from merp_operator.watch import Key, Watch
+from merp_operator.own import Key
+from merp_operator.watch import Watch
 
 # At most one status a second for each object: a job with many runs changes more often than anybody reads.
 _STATUS_SECONDS: Final = 1.0

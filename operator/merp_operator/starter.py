@@ -16,9 +16,10 @@ from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
 from merp_operator.observe import Observed, Run
+from merp_operator.own import Key
 from merp_operator.picture import Pictures
 from merp_operator.situation import BY_CLOCK, Situation
-from merp_operator.watch import Key, Watch
+from merp_operator.watch import Watch
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Starter:
     ) -> Situation | None:
         """What is known of its due times; `suspended` where its definition lets nothing become due."""
         cron_job = observed.cron_job
-        native = cron_job is not None and desired.is_ours(cron_job, observed) and not cron_job["spec"].get("suspend")
+        native = cron_job is not None and observed.owns(cron_job) and not cron_job["spec"].get("suspend")
         return situation.read(
             observed,
             before,
@@ -120,7 +121,7 @@ class Starter:
             return
         existing = await self._cluster.job(observed.namespace, name)
         # One that somebody made by hand from the CronJob is no run of this due time either.
-        mine = existing is not None and desired.is_ours(existing, observed) and observe.trigger(existing) in BY_CLOCK
+        mine = existing is not None and observed.owns(existing) and observe.trigger(existing) in BY_CLOCK
         if not mine:
             self._expectations.remove(due.key, name)
         if existing is not None and not mine:

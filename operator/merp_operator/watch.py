@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -14,8 +14,7 @@ from merp_kube.paths import Resource
 from merp_kube.reflector import Reflector
 from merp_operator import attempt
 from merp_operator.observe import Json, is_finished, owner_name
-
-Key = tuple[str, str]
+from merp_operator.own import Key, Own, key_of
 
 _SELECTOR: Final = f"{names.LABEL_MANAGED}=true"
 # A deletion that kopf's watch missed is noticed after this long at the latest.
@@ -23,74 +22,6 @@ RESYNC_SECONDS: Final = 300.0
 _UNKNOWN: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 _log = logging.getLogger(__name__)
-
-
-class Own:
-    """The cache of one of our own kinds, fed by events and corrected by lists."""
-
-    def __init__(self, resource: Resource, changed: Callable[[Json], None]) -> None:
-        self.resource = resource
-        self._changed = changed
-        self._objects: dict[Key, Json] = {}
-        # UIDs of what went since the last list, and since the one before it: a list or an answer that was under way
-        # then still has it.
-        self._gone: tuple[set[str], set[str]] = (set(), set())
-        # Of the last list.
-        self._version = 0
-
-    def get(self, namespace: str, name: str) -> Json | None:
-        """The object as last seen, or None."""
-        return self._objects.get((namespace, name))
-
-    def all(self) -> list[Json]:
-        """Every object."""
-        return list(self._objects.values())
-
-    def of(self, namespace: str) -> list[Json]:
-        """Every object of a namespace."""
-        return [item for (space, _), item in self._objects.items() if space == namespace]
-
-    def put(self, item: Json) -> None:
-        """An object as it is now; what is not newer than the one known is no news, and what is gone stays gone."""
-        key = _key(item)
-        known = self._objects.get(key)
-        if known is not None and not _newer(item, known):
-            return
-        if any(item["metadata"]["uid"] in gone for gone in self._gone):
-            return
-        self._objects[key] = item
-        self._changed(item)
-
-    def remove(self, item: Json) -> None:
-        """An object that is gone."""
-        key = _key(item)
-        self._gone[0].add(item["metadata"]["uid"])
-        known = self._objects.get(key)
-        if known is not None and known["metadata"]["uid"] == item["metadata"]["uid"]:
-            del self._objects[key]
-        self._changed(item)
-
-    def replace(self, items: list[Json], version: str) -> None:
-        """All objects as a list of that version has them: what it lacks is gone, unless it is newer than the list."""
-        listed = {_key(item): item for item in items}
-        if int(version) < self._version:
-            self._begin_anew(listed)
-        self._version = int(version)
-        for key, known in list(self._objects.items()):
-            if key not in listed and int(known["metadata"]["resourceVersion"]) <= int(version):
-                self.remove(known)
-        for key, item in listed.items():
-            old = self._objects.get(key)
-            if old is None or old["metadata"]["resourceVersion"] != item["metadata"]["resourceVersion"]:
-                self.put(item)
-        self._gone = (set(), self._gone[0])
-
-    def _begin_anew(self, listed: Collection[Key]) -> None:
-        """The server was restored from a backup: what it lists is what there is, older than what is known or not."""
-        before, self._objects, self._gone = self._objects, {}, (set(), set())
-        for key, known in before.items():
-            if key not in listed:
-                self._changed(known)
 
 
 class Watch:
@@ -155,7 +86,7 @@ class Watch:
 
     def pods_of(self, job: Json) -> list[Json]:
         """The pods of a Job."""
-        pods = self._pods_of.get(_key(job), {})
+        pods = self._pods_of.get(key_of(job), {})
         return [pod for pod in pods.values() if _controller(pod) == job["metadata"]["uid"]]
 
     def requests_of(self, namespace: str, name: str) -> list[Json]:
@@ -240,7 +171,7 @@ class Watch:
         return tuple(sorted(self._members.get((namespace, pool), ())))
 
     def _scheduled_job_changed(self, item: Json) -> None:
-        namespace, name = key = _key(item)
+        namespace, name = key = key_of(item)
         present = self.scheduled_jobs.get(*key)
         self._join(key, ((present or {}).get("spec") or {}).get("pool") or {})
         entries = [] if present is None else (present.get("spec") or {}).get("dependsOn") or []
@@ -299,7 +230,7 @@ class Watch:
 
     def _job_pool_changed(self, item: Json) -> None:
         """Its status changes with every run; what its jobs say of it only with what it is."""
-        namespace, name = key = _key(item)
+        namespace, name = key = key_of(item)
         present = self.job_pools.get(*key)
         generation = 0 if present is None else present["metadata"].get("generation", 0)
         self._pool_changed(namespace, name)
@@ -314,16 +245,16 @@ class Watch:
 
     def _calendar_changed(self, item: Json) -> None:
         """Every ScheduledJob that names it has other due times now."""
-        _, name = _key(item)
+        _, name = key_of(item)
         self.calendar_changed.set()
         for job in self.scheduled_jobs.all():
             schedule = (job.get("spec") or {}).get("schedule") or {}
             if (schedule.get("calendar") or {}).get("name") == name:
-                self._changed(*_key(job))
+                self._changed(*key_of(job))
 
     def _job_run_changed(self, item: Json) -> None:
         """What is there now counts: of one made anew under its name, for another job perhaps, kopf may tell first."""
-        namespace, name = key = _key(item)
+        namespace, name = key = key_of(item)
         present = self.job_runs.get(*key)
         before = self._asked_of.pop(key, "")
         after = str(((present or {}).get("spec") or {}).get("scheduledJob") or "")
@@ -354,7 +285,7 @@ class Watch:
         self._index(self._jobs_of, key, item, present=after is not None)
         if after is None:
             self._vanished(item, self.pods_of(item))
-            self._pods_of.pop(_key(item), None)
+            self._pods_of.pop(key_of(item), None)
         if _ended(before, after):
             self._tell_of_end(key)
         elif self._waits(key):
@@ -387,19 +318,6 @@ class Watch:
         index[key].pop(uid, None)
         if not index[key]:
             del index[key]
-
-
-def _key(item: Json) -> Key:
-    # What is in no namespace has an empty one.
-    return item["metadata"].get("namespace", ""), item["metadata"]["name"]
-
-
-def _newer(item: Json, known: Json) -> bool:
-    """Whether `item` is a later version of an object, or another one made since under its name.
-
-    Versions of one kind are numbers that grow, and kopf may tell late of one that was replaced.
-    """
-    return int(item["metadata"]["resourceVersion"]) > int(known["metadata"]["resourceVersion"])
 
 
 def _ended(before: Json | None, after: Json | None) -> bool:

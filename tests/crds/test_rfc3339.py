@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from merp_crds.common import rfc3339
+from merp_crds.common import parse_rfc3339, rfc3339
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -23,3 +23,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 def test_a_time_is_in_utc_and_whole_seconds(moment: datetime, text: str) -> None:
     assert rfc3339(moment) == text
     assert rfc3339(moment) == text
+
+
+def test_small_letters_are_read_as_large_ones() -> None:
+    assert parse_rfc3339("2026-11-25t12:00:00z") == datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

@@ -16,7 +16,7 @@ from merp_crds.common import rfc3339
 from merp_kube import paths
 from merp_kube.client import ApiError
 from merp_kube.paths import Resource
-from merp_operator.watch import Key
+from merp_operator.own import Key
 
 Json = dict[str, Any]
 KEY: Key = ("ns", "j")

@@ -21,9 +21,10 @@ from merp_operator.cluster import Cluster
 from merp_operator.desired import Defaults
 from merp_operator.expectations import Expectations
 from merp_operator.gates import Gates
+from merp_operator.own import Key
 from merp_operator.picture import Pictures
 from merp_operator.pools import Pools
-from merp_operator.watch import Key, Watch
+from merp_operator.watch import Watch
 
 DEFAULTS = Defaults(image="tasks:1", time_zone="UTC")
 POOL = ("ns", "nightly")

@@ -15,7 +15,7 @@ from merp_crds.scheduledjob import Priority
 from merp_kube.client import ApiError, Unreachable
 from merp_operator.accounting import Start
 from merp_operator.clock import Clock, Due
-from merp_operator.watch import Key
+from merp_operator.own import Key
 
 # How many creates the API server is asked for at a time, and how long one takes here.
 PARALLEL = 32
